@@ -1,0 +1,1 @@
+"""levada: event functions that carry raw payloads to trusted tables."""

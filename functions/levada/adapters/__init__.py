@@ -1,0 +1,1 @@
+"""The only boto3 in the functions: one module per AWS service."""

@@ -1,0 +1,91 @@
+"""ServingStore on one DynamoDB table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from levada.adapters.errors import ours
+from levada.core.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MAX_BATCH = 25
+ATTEMPTS = 8
+BASE_DELAY_S = 0.05
+
+
+class DynamoServingStore:
+    """Items of one table with the key attributes pk and sk."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+        self._to = TypeSerializer()
+        self._from = TypeDeserializer()
+
+    def put(self, items: Sequence[Mapping[str, Any]]) -> None:
+        unique = {(item["pk"], item["sk"]): item for item in items}  # a batch may not name a key twice
+        waiting = [{"PutRequest": {"Item": self._encode(item)}} for item in unique.values()]
+        for start in range(0, len(waiting), MAX_BATCH):
+            self._write(waiting[start : start + MAX_BATCH])
+
+    def _write(self, requests: list[dict[str, Any]]) -> None:
+        for attempt in range(ATTEMPTS):
+            with ours(f"write {len(requests)} items to {self._table}"):
+                answer = self._client.batch_write_item(RequestItems={self._table: requests})  # type: ignore[dict-item]
+            requests = answer.get("UnprocessedItems", {}).get(self._table, [])  # type: ignore[assignment]
+            if not requests:
+                return
+            time.sleep(BASE_DELAY_S * 2**attempt)
+        raise UnavailableError(f"write to {self._table}: {len(requests)} items unprocessed after {ATTEMPTS} attempts")
+
+    def query(
+        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+            # an empty key value is not allowed; no sort key sorts before a blank
+            "ExpressionAttributeValues": {":pk": {"S": pk}, ":first": {"S": first or " "}, ":last": {"S": last}},
+        }
+        left = limit
+        while left is None or left > 0:
+            if left is not None:
+                request["Limit"] = left
+            with ours(f"query {self._table}"):
+                page = self._client.query(**request)
+            for item in page["Items"]:
+                yield self._decode(item)
+            left = None if left is None else left - len(page["Items"])
+            if not (after := page.get("LastEvaluatedKey")):
+                return
+            request["ExclusiveStartKey"] = after
+
+    def check(self) -> None:
+        with ours(f"describe {self._table}"):
+            self._client.describe_table(TableName=self._table)
+
+    def _encode(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: self._to.serialize(Decimal(repr(value)) if isinstance(value, float) else value)
+            for name, value in item.items()
+            if value is not None
+        }
+
+    def _decode(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: bytes(value["B"]) if "B" in value else _plain(self._from.deserialize(value))
+            for name, value in item.items()
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value

@@ -1,0 +1,1 @@
+"""Aggregate: canonical rows in, closed window partials out."""

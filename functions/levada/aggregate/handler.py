@@ -1,0 +1,43 @@
+"""Aggregate: canonical rows of the clean stream in, closed windows out.
+
+Trigger   Kinesis batch of CleanStream, ReportBatchItemFailures on (and never used: bad records are quarantined).
+Writes    checkpoints/aggregate/<shard>; then, from what is committed, the serving table and gold/.
+Retry     safe: rows behind the fence are skipped, and an emission that is repeated writes the same items again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from levada.aggregate import stage
+from levada.aggregate.emit import Emitted
+from levada.core import kinesis_event
+from levada.domains.registry import enabled
+from levada.observe import log
+from levada.wiring import Deps, deps
+
+_emitted: dict[int, Emitted] = {}
+"""Per set of dependencies (one on Lambda), so that two stacks in one process do not mix."""
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Lambda entry point; returns ``{"batchItemFailures": []}``, or raises for the whole batch to come again."""
+    batch = kinesis_event.parse(event)
+    if batch is None:
+        return {"batchItemFailures": []}
+    summary = stage.run(batch, stage_deps(deps()))
+    log("aggregate", context, shard=batch.shard_id, **asdict(summary))
+    return {"batchItemFailures": []}
+
+
+def stage_deps(d: Deps) -> stage.AggregateDeps:
+    return stage.AggregateDeps(
+        blobs=d.blobs,
+        serving=d.serving,
+        topology=d.topology,
+        clock=d.clock,
+        domains=enabled(d.config.domains_enabled),
+        fence_horizon_h=d.config.fence_horizon_h,
+        emitted=_emitted.setdefault(id(d.serving), Emitted()),
+    )

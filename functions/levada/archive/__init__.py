@@ -1,0 +1,1 @@
+"""Archive: what time alone sets off: idle windows, compaction."""

@@ -1,0 +1,1 @@
+"""Clean: packs in, bronze, silver and quarantine out, canonical rows on the clean stream."""

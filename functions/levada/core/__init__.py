@@ -1,0 +1,1 @@
+"""What every stage shares: positions, packs, checkpoints, partials. No AWS in here."""

@@ -1,0 +1,63 @@
+"""Names of objects in the lake. A name is a position: the range it holds, never a clock or a UUID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from levada.core.positions import ShardToken, pad_sequence
+
+LANDING = "landing/"
+UNDATED = "__undated__"
+UNKNOWN_DOMAIN = "__unknown__"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The records of one shard from first to last sequence number, both included."""
+
+    token: ShardToken
+    first: str
+    last: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.token}-{pad_sequence(self.first)}-{pad_sequence(self.last)}"
+
+    @classmethod
+    def parse(cls, name: str) -> Span:
+        """The inverse of ``name``; raises ValueError."""
+        parts = name.split("-")
+        if len(parts) != 4:
+            raise ValueError(f"object name {name!r}: must be <created>-<shard>-<first>-<last>")
+        return cls(ShardToken.parse("-".join(parts[:2])), parts[2], parts[3])
+
+
+def bronze(domain: str, date: str, span: Span) -> str:
+    """date: day of arrival of the span's first record, so that the same records give the same name."""
+    return f"bronze/domain={domain}/date={date}/{span.name}.parquet"
+
+
+def silver(domain: str, date: str, span: Span) -> str:
+    """date: day of event time, or ``__undated__``."""
+    return f"silver/domain={domain}/date={date}/{span.name}.parquet"
+
+
+def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
+    return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
+
+
+def quarantine(stage: str, domain: str, span: Span) -> str:
+    return f"quarantine/stage={stage}/domain={domain}/{span.name}.parquet"
+
+
+def checkpoint(stage: str, token: ShardToken) -> str:
+    return f"checkpoints/{stage}/{token}"
+
+
+def ledger(domain: str, tenant: str, content: str) -> str:
+    """The object that knows whether a file with this content (sha256, hex) has been loaded."""
+    return f"checkpoints/ingest/{domain}/{tenant}/{content}.json"
+
+
+def manifest(layer: str, domain: str, date: str) -> str:
+    return f"checkpoints/compaction/{layer}/domain={domain}/date={date}.json"

@@ -1,0 +1,164 @@
+"""Reading silver: the objects of a partition, and the one rule for objects whose names overlap.
+
+A name is the range of stream positions that an object holds. Ranges of one shard that do not overlap hold different
+rows. Ranges that do (an attempt that was cut short or overtaken, an output of compaction beside its inputs) may hold
+the same rows: just there a reader takes each (sequence, row, metric) once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from levada.core import columns
+from levada.core.errors import ConfigError, UnavailableError
+from levada.core.keys import Span
+from levada.core.records import MEASUREMENT, TEXT
+from levada.core.vectors import ranks, to_numpy
+from levada.ports import Blob, BlobStore
+
+SILVER = "silver/"
+IDENTITY = ("sequence", "row", "metric")
+"""Columns that tell the rows of one shard apart."""
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object of a partition."""
+
+    key: str
+    span: Span
+    size: int = 0
+    """Bytes."""
+
+    @property
+    def first(self) -> int:
+        return int(self.span.first)
+
+    @property
+    def last(self) -> int:
+        return int(self.span.last)
+
+
+def stored(key: str, size: int = 0) -> Stored:
+    """Raises ConfigError when the key is not one that levada writes."""
+    name = key.rpartition("/")[2]
+    try:
+        found = Stored(key, Span.parse(name.removesuffix(".parquet")), size)
+        if not name.endswith(".parquet") or found.last < found.first:
+            raise ValueError("must be <created>-<shard>-<first>-<last>.parquet with first <= last")
+    except ValueError as err:
+        raise ConfigError(f"{key}: not an object of levada: {err}") from err
+    return found
+
+
+def silver_prefix(domain: str, date: str) -> str:
+    return f"{SILVER}domain={domain}/date={date}/"
+
+
+def partition_of(key: str) -> tuple[str, str]:
+    """(domain, date) of an object in silver or gold. Raises ConfigError for any other key."""
+    parts = key.split("/")
+    if len(parts) != 4 or not parts[1].startswith("domain=") or not parts[2].startswith("date="):
+        raise ConfigError(f"{key}: must look like silver/domain=<domain>/date=<date>/<object>")
+    return parts[1].removeprefix("domain="), parts[2].removeprefix("date=")
+
+
+def objects(blobs: BlobStore, domain: str, date: str) -> list[Stored]:
+    """The objects of one silver partition, in order of their names."""
+    return [stored(blob.key, blob.size) for blob in blobs.list(silver_prefix(domain, date))]
+
+
+def partitions(blobs: Iterable[Blob]) -> Iterator[tuple[str, str, list[Blob]]]:
+    """(domain, date, objects) of a listing in ascending order of key; holds one partition at a time."""
+    group: list[Blob] = []
+    at: tuple[str, str] | None = None
+    for blob in blobs:
+        if at is not None and partition_of(blob.key) != at:
+            yield *at, group
+            group = []
+        at = partition_of(blob.key)
+        group.append(blob)
+    if at is not None:
+        yield *at, group
+
+
+def clusters(found: Iterable[Stored]) -> list[list[Stored]]:
+    """Objects whose ranges overlap, directly or through others, together; ascending by shard and range."""
+    out: list[list[Stored]] = []
+    end = -1
+    for one in sorted(found, key=lambda o: (o.span.token, o.first, o.last)):
+        if out and out[-1][0].span.token == one.span.token and one.first <= end:
+            out[-1].append(one)
+            end = max(end, one.last)
+        else:
+            out.append([one])
+            end = one.last
+    return out
+
+
+def from_bytes(body: bytes, names: Sequence[str] | None = None) -> pa.Table:
+    """n rows of a silver object, text in dictionaries; columns of a later version are kept when names is None."""
+    there = pq.read_schema(pa.BufferReader(body)).names
+    texts = [f.name for f in MEASUREMENT if f.type == TEXT and f.name in there]
+    file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts)
+    return file.read(columns=None if names is None else list(names)).unify_dictionaries()
+
+
+def distinct(rows: pa.Table) -> pa.Table:
+    """Rows of one shard with each (sequence, row, metric) once: the first of equals, in the order given."""
+    if rows.num_rows < 2:
+        return rows
+    keys = [to_numpy(rows["row"]), ranks(rows["metric"]), ranks(rows["sequence"])]
+    order = np.lexsort(keys)
+    new = np.zeros(len(order), bool)
+    new[0] = True
+    for key in keys:
+        new[1:] |= key[order][1:] != key[order][:-1]
+    if new.all():
+        return rows
+    return rows.take(pa.array(np.sort(order[new])))
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """All rows in one chunk per column; a column that some lack is null there."""
+    if not tables:
+        return columns.empty(MEASUREMENT)
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
+
+
+def read_distinct(blobs: BlobStore, keys: Iterable[str], names: Sequence[str] | None = None) -> pa.Table:
+    """The rows of these silver objects, each once, whatever their names say of overlaps.
+
+    Args:
+        names: columns to read; None for all.
+
+    Raises:
+        KeyError: an object is gone (compaction has replaced it): list again, or use ``read_partition``.
+    """
+    tables = []
+    for cluster in clusters(stored(key) for key in keys):
+        wanted = names if names is None or len(cluster) == 1 else list(dict.fromkeys((*names, *IDENTITY)))
+        found = [from_bytes(blobs.get(one.key)[0], wanted) for one in cluster]
+        rows = found[0] if len(found) == 1 else distinct(concat(found))
+        tables.append(rows if names is None else rows.select(list(names)))
+    return concat(tables)
+
+
+def read_partition(blobs: BlobStore, domain: str, date: str, names: Sequence[str] | None = None) -> pa.Table:
+    """The rows of one silver partition, each once, also while compaction replaces its objects.
+
+    Raises:
+        UnavailableError: objects vanished under every one of ATTEMPTS listings.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return read_distinct(blobs, [one.key for one in objects(blobs, domain, date)], names)
+        except KeyError:  # an output stands before its inputs go, so another listing finds all rows
+            continue
+    raise UnavailableError(f"{silver_prefix(domain, date)}: objects vanished while being read, {ATTEMPTS} times")

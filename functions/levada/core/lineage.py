@@ -1,0 +1,71 @@
+"""Which checkpoint a shard continues: its own, or at first what its parents (or an earlier stream) had applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from levada.core import keys
+from levada.core.checkpoint import Checkpoint
+from levada.core.positions import ShardToken
+from levada.ports import BlobStore, StreamTopology
+
+
+def load(blobs: BlobStore, stage: str, token: ShardToken) -> tuple[Checkpoint, str] | None:
+    """(checkpoint, ETag), or None when the shard has none yet."""
+    try:
+        body, etag = blobs.get(keys.checkpoint(stage, token))
+    except KeyError:
+        return None
+    return Checkpoint.from_bytes(body), etag
+
+
+def ancestors(
+    blobs: BlobStore, topology: StreamTopology, stage: str, arn: str, token: ShardToken
+) -> Iterator[dict[str, Any]]:
+    """Checkpoint headers that a shard without one inherits its fences from.
+
+    After a reshard: its parents', or the nearest ancestors that have one. A stream's first shards take over from
+    every shard of earlier streams of this stage: a producer that sends again what a lost stream may have swallowed
+    must not be counted twice.
+    """
+    waiting = list(topology.parents(arn, token))
+    if not waiting:
+        yield from _earlier_streams(blobs, stage, token)
+        return
+    seen: set[ShardToken] = set()
+    roots = False
+    while waiting:
+        parent = waiting.pop()
+        if parent in seen:
+            continue
+        seen.add(parent)
+        header = _header(blobs, keys.checkpoint(stage, parent))
+        if header is not None:
+            yield header
+        elif above := topology.parents(arn, parent):
+            waiting.extend(above)
+        else:
+            roots = True
+    if roots:
+        yield from _earlier_streams(blobs, stage, token)
+
+
+def tokens(blobs: BlobStore, stage: str) -> list[ShardToken]:
+    """Every shard that has a checkpoint in this stage, earlier streams' included."""
+    return [ShardToken.parse(blob.key.rpartition("/")[2]) for blob in blobs.list(f"checkpoints/{stage}/")]
+
+
+def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[dict[str, Any]]:
+    for other in tokens(blobs, stage):
+        if other.created_s < token.created_s:
+            header = _header(blobs, keys.checkpoint(stage, other))
+            if header is not None:
+                yield header
+
+
+def _header(blobs: BlobStore, key: str) -> dict[str, Any] | None:
+    try:
+        return Checkpoint.peek(blobs.get(key)[0])
+    except KeyError:
+        return None

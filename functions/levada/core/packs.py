@@ -1,0 +1,155 @@
+"""Packs: many events in one stream record. Magic, one JSON header line, then the body.
+
+``LVP1{"v":1,"domain":…,"tenant":…,"source":…,"position":n,"count":k,"codec":…}\\n<body>``
+
+Light producers write NDJSON bodies (this module needs no pyarrow); whoever holds columns writes Arrow
+(``core/columns.py``). Anything that does not begin with the magic is a plain record of some other producer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from levada.core.errors import BadRecordError
+
+MAGIC = b"LVP1"
+VERSION = 1
+NDJSON_GZIP = "ndjson+gzip"
+NDJSON_ZSTD = "ndjson+zstd"
+ARROW_ZSTD = "arrow+zstd"
+CODECS = (NDJSON_GZIP, NDJSON_ZSTD, ARROW_ZSTD)
+
+MAX_PACK_BYTES = 1_000_000
+"""A stream record holds 1 MiB with its partition key; ours stay a little below."""
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""What a body may inflate to. 1 MiB of zeros inflates to 1 GiB under gzip: never believe a sender."""
+MAX_HEADER_BYTES = 4096
+LANES = 32
+"""Part of the format, not a setting: a fence knows a lane by its number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a pack says of itself. ``(source, position)`` is its identity."""
+
+    domain: str
+    tenant: str
+    source: str
+    position: int
+    count: int
+    codec: str
+    trace: str = ""
+    extra: dict[str, Any] | None = None
+    """Fields of a later version or of one kind of pack, kept as they came."""
+
+    def to_json(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"v": VERSION, "domain": self.domain, "tenant": self.tenant, "source": self.source}
+        fields |= {"position": self.position, "count": self.count, "codec": self.codec}
+        if self.trace:
+            fields["trace"] = self.trace
+        return fields | (self.extra or {})
+
+
+def lane_of(series_key: str) -> int:
+    """The lane, 0 to 31, that carries this series: a series stays in one lane and so in order."""
+    return int.from_bytes(hashlib.md5(series_key.encode(), usedforsecurity=False).digest()[:4], "big") % LANES
+
+
+def partition_key(lane: int) -> str:
+    return f"lane-{lane:02d}"
+
+
+def encode(header: Header, body: bytes) -> bytes:
+    """body: already in the header's codec."""
+    line = json.dumps(header.to_json(), separators=(",", ":"), ensure_ascii=False).encode()
+    if len(line) > MAX_HEADER_BYTES:
+        raise ValueError(f"pack header of {len(line)} bytes: at most {MAX_HEADER_BYTES}")
+    return b"".join((MAGIC, line, b"\n", body))
+
+
+def is_pack(data: bytes) -> bool:
+    return data.startswith(MAGIC)
+
+
+def split(data: bytes) -> tuple[Header, bytes]:
+    """Header and undecoded body of a pack.
+
+    Raises:
+        BadRecordError: ``pack_header`` when the header is not what this version reads, naming the field.
+    """
+    end = data.find(b"\n", len(MAGIC), len(MAGIC) + MAX_HEADER_BYTES + 1)
+    if end < 0:
+        raise BadRecordError("pack_header", f"no end of the header line within {MAX_HEADER_BYTES} bytes")
+    try:
+        raw = json.loads(data[len(MAGIC) : end])
+    except ValueError as err:
+        raise BadRecordError("pack_header", f"not JSON: {err}") from err
+    return _header(raw), data[end + 1 :]
+
+
+_FIELDS: dict[str, type] = {"domain": str, "tenant": str, "source": str, "position": int, "count": int, "codec": str}
+
+
+def _header(raw: Any) -> Header:
+    if not isinstance(raw, dict) or raw.get("v") != VERSION:
+        version = raw.get("v") if isinstance(raw, dict) else raw
+        raise BadRecordError("pack_header", f"v={version!r}: this version reads {VERSION}")
+    for name, kind in _FIELDS.items():
+        value = raw.get(name)
+        if type(value) is not kind or (kind is int and int(raw[name]) < 0):  # a bool is no number here
+            raise BadRecordError("pack_header", f"{name}={value!r}: must be {kind.__name__}, and >= 0 for a number")
+    if raw["codec"] not in CODECS:
+        raise BadRecordError("pack_codec", f"codec={raw['codec']!r}: must be one of {', '.join(CODECS)}")
+    known = {name: raw[name] for name in _FIELDS}
+    extra = {k: v for k, v in raw.items() if k not in _FIELDS and k not in ("v", "trace")}
+    return Header(**known, trace=str(raw.get("trace", "")), extra=extra or None)
+
+
+def compress(body: bytes, codec: str) -> bytes:
+    if codec == NDJSON_GZIP:
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+        return packer.compress(body) + packer.flush()
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(body)
+
+
+def inflate(body: bytes, codec: str, *, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Raises BadRecordError: ``body_too_large`` beyond the limit (bytes), ``body_corrupt`` when it does not inflate."""
+    try:
+        return _gunzip(body, limit) if codec == NDJSON_GZIP else _unzstd(body, limit)
+    except BadRecordError:
+        raise
+    except Exception as err:  # zlib.error and ZstdError share no base
+        raise BadRecordError("body_corrupt", f"{codec}: {err}") from err
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    unpacker = zlib.decompressobj(31)
+    out = unpacker.decompress(body, limit + 1)
+    if len(out) > limit:
+        raise BadRecordError("body_too_large", f"inflates to more than {limit} bytes")
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadRecordError("body_corrupt", "gzip: cut short, or followed by other bytes")
+    return out
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    import zstandard
+
+    size = zstandard.get_frame_parameters(body).content_size
+    if size == zstandard.CONTENTSIZE_UNKNOWN:  # a streaming producer does not know: bound the output instead
+        size = -1
+    if size > limit:
+        raise BadRecordError("body_too_large", f"inflates to {size} bytes: at most {limit}")
+    if size >= 0:
+        return zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
+    with zstandard.ZstdDecompressor().stream_reader(body) as reader:
+        out = reader.read(limit + 1)
+    if len(out) > limit:
+        raise BadRecordError("body_too_large", f"inflates to more than {limit} bytes")
+    return out

@@ -1,0 +1,1 @@
+"""Domains: declarations of sources, one module each, and their registry."""

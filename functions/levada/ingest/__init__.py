@@ -1,0 +1,1 @@
+"""Ingest: files and HTTP bodies in, packs on the raw stream out."""

@@ -1,0 +1,104 @@
+"""What the stages need from the outside, said in their own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from levada.core.positions import ShardToken
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An object's listing entry."""
+
+    key: str
+    size: int
+    """Bytes."""
+    etag: str
+
+
+class BlobStore(Protocol):
+    """Whole objects by key. Every method raises UnavailableError when a retry may help."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Replace the object at key, or make it."""
+
+    def put_all(self, objects: Iterable[tuple[str, bytes]]) -> None:
+        """``put`` each of them, in any order or at once; when it raises, some may be there."""
+
+    def put_if(self, key: str, body: bytes, *, etag: str | None) -> str:
+        """Replace the object only while its ETag is etag; make it only when etag is None and none is there.
+
+        Returns the new ETag. Raises ConflictError when the condition does not hold.
+        """
+
+    def get(self, key: str) -> tuple[bytes, str]:
+        """(body, ETag). Raises KeyError when there is no such object."""
+
+    def open(self, key: str, *, offset: int = 0) -> BinaryIO:
+        """The object's bytes from offset on, as a stream to read in pieces. Raises KeyError as get does."""
+
+    def list(self, prefix: str) -> Iterator[Blob]:
+        """Objects under prefix, in ascending order of key."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that are not there do not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record to put on a stream."""
+
+    partition_key: str
+    data: bytes
+
+
+class Clock(Protocol):
+    """Time and chance, so that a test can decide both."""
+
+    def now_s(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def jitter(self) -> float:
+        """A number in [0, 1), another one each time."""
+
+
+class RecordSink(Protocol):
+    """A stream to write to."""
+
+    def put(self, entries: Sequence[Entry]) -> list[str | None]:
+        """At most 500 entries and 5 MB. For each entry None, or the error code of its refusal.
+
+        Raises UnavailableError when the call as a whole failed: nothing is known of any entry then.
+        """
+
+
+class StreamTopology(Protocol):
+    """What a stream says of itself."""
+
+    def created_s(self, arn: str) -> int:
+        """When the stream was created: whole seconds since 1970-01-01 UTC. Raises UnavailableError."""
+
+    def parents(self, arn: str, token: ShardToken) -> Sequence[ShardToken]:
+        """The shards that this one was split or merged from; none for a stream's first shards."""
+
+
+class ServingStore(Protocol):
+    """Point reads: items by partition key and sort key; every write may be repeated."""
+
+    def put(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Write items (``pk``, ``sk`` and more); one with the same keys is replaced. Raises UnavailableError."""
+
+    def query(
+        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Items of a partition with first <= sk <= last, in order of sk."""
+
+    def check(self) -> None:
+        """Raises UnavailableError when the store cannot be reached."""

@@ -1,0 +1,1 @@
+"""Query: the read API over HTTP."""

@@ -1,0 +1,121 @@
+"""The composition root: the one place where ports meet adapters. Import builds nothing."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from levada.config import Config
+
+if TYPE_CHECKING:
+    from levada.ports import BlobStore, Clock, RecordSink, ServingStore, StreamTopology
+
+
+class Deps(Protocol):
+    """What a handler may ask for; an adapter is built when it is first asked for."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def blobs(self) -> BlobStore: ...
+    @property
+    def raw(self) -> RecordSink: ...
+    @property
+    def clean(self) -> RecordSink: ...
+    @property
+    def topology(self) -> StreamTopology: ...
+    @property
+    def serving(self) -> ServingStore: ...
+
+
+class SystemClock:
+    def now_s(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def jitter(self) -> float:
+        return random.random()
+
+
+class AwsDeps:
+    """Adapters for the endpoint and region of the environment."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock = SystemClock()
+
+    def _client(self, service: str, **options: Any) -> Any:
+        import boto3
+        from botocore.config import Config as BotoConfig
+
+        return boto3.client(service, config=BotoConfig(retries={"mode": "standard", "max_attempts": 4}, **options))  # type: ignore[call-overload]
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        from levada.adapters.s3 import PARALLEL_PUTS, S3BlobStore
+
+        self.config.need("bucket")
+        return S3BlobStore(self._client("s3", max_pool_connections=PARALLEL_PUTS), self.config.bucket)
+
+    @cached_property
+    def _kinesis(self) -> Any:
+        return self._client("kinesis")
+
+    @cached_property
+    def raw(self) -> RecordSink:
+        from levada.adapters.kinesis import KinesisSink
+
+        self.config.need("raw_stream")
+        return KinesisSink(self._kinesis, self.config.raw_stream)
+
+    @cached_property
+    def clean(self) -> RecordSink:
+        from levada.adapters.kinesis import KinesisSink
+
+        self.config.need("clean_stream")
+        return KinesisSink(self._kinesis, self.config.clean_stream)
+
+    @cached_property
+    def topology(self) -> StreamTopology:
+        from levada.adapters.kinesis import KinesisTopology
+
+        return KinesisTopology(self._kinesis)
+
+    @cached_property
+    def serving(self) -> ServingStore:
+        from levada.adapters.dynamodb import DynamoServingStore
+
+        self.config.need("table")
+        return DynamoServingStore(self._client("dynamodb"), self.config.table)
+
+
+@cache
+def _from_env() -> Deps:
+    return AwsDeps(Config.from_env())
+
+
+_override: Deps | None = None
+
+
+def deps() -> Deps:
+    """Built on the first invocation, kept for the life of the process."""
+    return _override or _from_env()
+
+
+@contextmanager
+def using(replacement: Deps) -> Iterator[Deps]:
+    """Run a block with other dependencies: tests, ``levada invoke``, the simulation."""
+    global _override
+    before, _override = _override, replacement
+    try:
+        yield replacement
+    finally:
+        _override = before

@@ -1,0 +1,158 @@
+"""The ports in memory: small honest stores with a switch for failure. For tests, ``levada invoke`` and the test kit."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from levada.config import Config
+from levada.core.errors import ConflictError, UnavailableError
+from levada.core.positions import ShardToken
+from levada.ports import Blob, Entry
+
+
+class MemoryBlobStore:
+    """Objects in a dict, with S3's conditional puts."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.down = False
+        """Set it to make every call fail the way an unreachable store does."""
+        self.puts = 0
+
+    def _check(self) -> None:
+        if self.down:
+            raise UnavailableError("memory store is down")
+
+    def put(self, key: str, body: bytes) -> None:
+        self._check()
+        self.puts += 1
+        self.objects[key] = bytes(body)
+
+    def put_all(self, objects: Iterable[tuple[str, bytes]]) -> None:
+        for key, body in objects:
+            self.put(key, body)
+
+    def put_if(self, key: str, body: bytes, *, etag: str | None) -> str:
+        self._check()
+        there = _etag(self.objects[key]) if key in self.objects else None
+        if there != etag:
+            raise ConflictError(f"put {key}: is {there}, not {etag}")
+        self.put(key, body)
+        return _etag(body)
+
+    def get(self, key: str) -> tuple[bytes, str]:
+        self._check()
+        body = self.objects[key]
+        return body, _etag(body)
+
+    def open(self, key: str, *, offset: int = 0) -> BinaryIO:
+        self._check()
+        return io.BytesIO(self.objects[key][offset:])
+
+    def list(self, prefix: str) -> Iterator[Blob]:
+        self._check()
+        for key in sorted(k for k in self.objects if k.startswith(prefix)):
+            yield Blob(key, len(self.objects[key]), _etag(self.objects[key]))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._check()
+        for key in keys:
+            self.objects.pop(key, None)
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+
+
+class MemorySink:
+    """A stream that only remembers what was put on it, in order."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.refuse: set[int] = set()
+        """Numbers of entries, counted over all calls from 0, to refuse once with a throughput error."""
+        self.down = False
+        self._seen = 0
+
+    def put(self, entries: Sequence[Entry]) -> list[str | None]:
+        if self.down:
+            raise UnavailableError("memory stream is down")
+        answers: list[str | None] = []
+        for entry in entries:
+            refused = self._seen in self.refuse
+            self._seen += 1
+            answers.append("ProvisionedThroughputExceededException" if refused else None)
+            if not refused:
+                self.entries.append(entry)
+        return answers
+
+
+class MemoryTopology:
+    """Streams without a service: creation time and parents as told."""
+
+    def __init__(self, created_s: int = 1_700_000_000) -> None:
+        self.created = created_s
+        self.parents_of: dict[ShardToken, Sequence[ShardToken]] = {}
+
+    def created_s(self, arn: str) -> int:  # noqa: ARG002  # the port's argument
+        return self.created
+
+    def parents(self, arn: str, token: ShardToken) -> Sequence[ShardToken]:  # noqa: ARG002  # the port's argument
+        return self.parents_of.get(token, ())
+
+
+class MemoryServingStore:
+    """Items in a dict by (pk, sk)."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], dict[str, Any]] = {}
+        self.down = False
+
+    def put(self, items: Sequence[Mapping[str, Any]]) -> None:
+        self.check()
+        for item in items:
+            self.items[item["pk"], item["sk"]] = {k: v for k, v in item.items() if v is not None}
+
+    def query(
+        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        self.check()
+        found = sorted(sk for p, sk in self.items if p == pk and first <= sk <= last)
+        yield from (dict(self.items[pk, sk]) for sk in found[:limit])
+
+    def check(self) -> None:
+        if self.down:
+            raise UnavailableError("memory table is down")
+
+
+class ManualClock:
+    """Time that stands still until it is moved; a sleep moves it."""
+
+    def __init__(self, now_s: float = 1_767_225_600.0) -> None:
+        self.time_s = now_s
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def sleep(self, seconds: float) -> None:
+        self.time_s += seconds
+
+    def jitter(self) -> float:
+        return 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryDeps:
+    """``levada.wiring.Deps`` in memory."""
+
+    config: Config = field(default_factory=Config)
+    clock: ManualClock = field(default_factory=ManualClock)
+    blobs: MemoryBlobStore = field(default_factory=MemoryBlobStore)
+    raw: MemorySink = field(default_factory=MemorySink)
+    clean: MemorySink = field(default_factory=MemorySink)
+    topology: MemoryTopology = field(default_factory=MemoryTopology)
+    serving: MemoryServingStore = field(default_factory=MemoryServingStore)

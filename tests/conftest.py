@@ -1,0 +1,47 @@
+"""What all tests share: where things are, event files, and the stages' dependencies in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from levada.config import Config
+from levada.wiring import using
+from levadactl.memory import MemoryDeps
+
+ROOT = Path(__file__).parents[1]
+EVENTS = ROOT / "events"
+DATA = ROOT.parent / "shared" / "data"
+
+# CI machines are slow and shared: a deadline would test them, not us
+settings.register_profile("levada", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("levada")
+
+
+def load_event(name: str) -> dict[str, Any]:
+    """The event in events/<name>.json."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+@pytest.fixture
+def air_quality_file() -> Path:
+    """The published UCI file; tests that need it are skipped where it is missing."""
+    path = DATA / "AirQualityUCI.csv"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in ../shared/data")
+    return path
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryDeps]:
+    """Every handler runs on these ports in memory during the test."""
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    with using(MemoryDeps(config=config)) as replaced:
+        assert isinstance(replaced, MemoryDeps)
+        yield replaced

@@ -1,0 +1,138 @@
+"""Partials: any partition, order and merge tree of the rows gives the one true statistics (D13, idea 4)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from levada.core.partials import PARTIAL, from_rows, merge
+from levada.core.positions import pad_sequence
+from levada.core.records import MEASUREMENT
+
+WIDTH_S = 60
+Row = tuple[str, int, float | None, int]  # series, time in s, value, row number (= position)
+
+
+def table(rows: list[Row]) -> pa.Table:
+    n = len(rows)
+    columns: dict[str, Any] = {
+        name: [""] * n for name in ("domain", "tenant", "site", "unit", "metric", "shard", "source")
+    }
+    columns |= {
+        "series": [r[0] for r in rows],
+        "time": [r[1] * 1_000_000 for r in rows],
+        "value": [r[2] for r in rows],
+        "row": [r[3] % 7 for r in rows],
+        "sequence": [pad_sequence(r[3] // 7) for r in rows],
+        "quality": [0] * n,
+        "event_id": [None] * n,
+        "position": [0] * n,
+    }
+    arrays = []
+    for f in MEASUREMENT:
+        if pa.types.is_dictionary(f.type):
+            arrays.append(pa.array(columns[f.name], pa.string()).dictionary_encode())
+        else:
+            arrays.append(pa.array(columns[f.name], f.type))
+    return pa.table(arrays, schema=MEASUREMENT)
+
+
+def partials(rows: list[Row], watermark_s: int | None = None) -> pa.Table:
+    watermark_us = None if watermark_s is None else watermark_s * 1_000_000
+    return from_rows(table(rows), width_s=WIDTH_S, opened=pad_sequence(1), watermark_us=watermark_us)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "ü"]),
+        st.integers(-200, 400),
+        st.none() | st.floats(-1e12, 1e12, allow_nan=False),
+    ),
+    max_size=40,
+).map(lambda rows: [(*r, i) for i, r in enumerate(rows)])
+
+
+def oracle(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
+    groups = defaultdict(list)
+    for row in sorted(rows, key=lambda r: (r[1], r[3])):
+        groups[row[0], row[1] // WIDTH_S * WIDTH_S].append(row)
+    return groups
+
+
+@given(ROWS, st.data())
+def test_any_partition_merges_to_the_statistics_of_all_rows(rows: list[Row], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(rows))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=5)))
+    parts = [partials(shuffled[a:b]) for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+    middle = data.draw(st.integers(0, len(parts)))
+
+    merged = merge([merge(parts[middle:]), merge(parts[:middle])])
+
+    expected = oracle(rows)
+    found = {(r["series"], int(r["window_start"].timestamp())): r for r in merged.to_pylist()}
+    assert merged.schema == PARTIAL
+    assert found.keys() == expected.keys()
+    for key, group in expected.items():
+        _same(found[key], group)
+
+
+def _same(found: dict[str, Any], group: list[Row]) -> None:
+    there = [r for r in group if r[2] is not None]
+    values = [r[2] for r in there if r[2] is not None]
+    assert (found["count"], found["missing"]) == (len(values), len(group) - len(values))
+    if not values:
+        assert [found[n] for n in ("min", "max", "mean", "first", "last", "first_time")] == [None] * 6
+        assert (found["sum"], found["m2"]) == (0, 0)
+        return
+    assert (found["min"], found["max"]) == (min(values), max(values))
+    assert (found["first"], found["last"]) == (values[0], values[-1])
+    assert (found["first_time"].timestamp(), found["last_time"].timestamp()) == (there[0][1], there[-1][1])
+    scale = max(1e-300, max(abs(v) for v in values))
+    assert found["sum"] == pytest.approx(math.fsum(values), rel=1e-9, abs=1e-12 * scale)
+    assert found["mean"] == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-12 * scale)
+    deviation = statistics.pstdev(values) if len(values) > 1 else 0.0
+    assert math.sqrt(found["m2"] / len(values)) == pytest.approx(deviation, rel=1e-9, abs=1e-12 * scale)
+
+
+def test_deviation_of_large_values_that_hardly_differ_keeps_its_digits() -> None:
+    values = [1e9 - 1e-3, 1e9, 1e9 + 1e-3] * 100
+    parts = [partials([("a", i % 60, v, i)]) for i, v in enumerate(values)]
+
+    (found,) = merge(parts).to_pylist()
+
+    assert math.sqrt(found["m2"] / 300) == pytest.approx(statistics.pstdev(values), rel=1e-9)
+
+
+@pytest.mark.parametrize(("watermark_s", "late"), [(None, 0), (59, 0), (60, 2), (119, 2), (120, 3)])
+def test_rows_of_windows_that_end_at_or_before_the_watermark_are_late(watermark_s: int | None, late: int) -> None:
+    rows: list[Row] = [("a", 0, 1.0, 0), ("a", 59, 1.0, 1), ("a", 60, 1.0, 2)]
+
+    assert sum(partials(rows, watermark_s)["late"].to_pylist()) == late
+
+
+def test_windows_are_half_open_and_aligned_to_the_epoch() -> None:
+    rows: list[Row] = [("a", t, 1.0, i) for i, t in enumerate((-1, 0, 59, 60))]
+
+    found = partials(rows).to_pylist()
+
+    assert [(int(r["window_start"].timestamp()), r["count"]) for r in found] == [(-60, 1), (0, 2), (60, 1)]
+
+
+def test_equal_times_are_ordered_by_position() -> None:
+    rows: list[Row] = [("a", 5, 3.0, 9), ("a", 5, 1.0, 2), ("a", 5, 2.0, 6)]
+
+    (found,) = merge([partials([r]) for r in rows]).to_pylist()
+
+    assert (found["first"], found["last"]) == (1.0, 3.0)
+
+
+def test_nothing_merges_to_nothing() -> None:
+    assert merge([]).num_rows == 0
+    assert merge(partials([])).schema == PARTIAL
