@@ -32,6 +32,9 @@ class Deps(Protocol):
     def topology(self) -> StreamTopology: ...
     @property
     def serving(self) -> ServingStore: ...
+    @property
+    def memo(self) -> dict[str, Any]:
+        """What this process remembers between invocations. Only ever a saving: it may be empty at any time."""
 
 
 class SystemClock:
@@ -51,6 +54,7 @@ class AwsDeps:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock = SystemClock()
+        self.memo: dict[str, Any] = {}
 
     def _client(self, service: str, **options: Any) -> Any:
         import boto3

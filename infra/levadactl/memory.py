@@ -156,3 +156,4 @@ class MemoryDeps:
     clean: MemorySink = field(default_factory=MemorySink)
     topology: MemoryTopology = field(default_factory=MemoryTopology)
     serving: MemoryServingStore = field(default_factory=MemoryServingStore)
+    memo: dict[str, Any] = field(default_factory=dict)

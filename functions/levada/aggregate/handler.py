@@ -17,9 +17,6 @@ from levada.domains.registry import enabled
 from levada.observe import log
 from levada.wiring import Deps, deps
 
-_emitted: dict[int, Emitted] = {}
-"""Per set of dependencies (one on Lambda), so that two stacks in one process do not mix."""
-
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda entry point; returns ``{"batchItemFailures": []}``, or raises for the whole batch to come again."""
@@ -39,5 +36,5 @@ def stage_deps(d: Deps) -> stage.AggregateDeps:
         clock=d.clock,
         domains=enabled(d.config.domains_enabled),
         fence_horizon_h=d.config.fence_horizon_h,
-        emitted=_emitted.setdefault(id(d.serving), Emitted()),
+        emitted=d.memo.setdefault("emitted", Emitted()),
     )

@@ -47,6 +47,8 @@ class Decoded:
     rows: pa.Table
     """n source rows; a column per source column, ``__row`` (int32) and maybe ``__line``, ``__raw``, ``__reason``."""
     bad: list[BadRow] = field(default_factory=list)
+    lines: Sequence[bytes] = ()
+    """The rows as they came, where the body was text: what the quarantine keeps."""
 
 
 def decode(record: StreamRecord, header: Header | None, domains: Mapping[str, Domain], tenant: str) -> Decoded:
@@ -70,7 +72,7 @@ def decode(record: StreamRecord, header: Header | None, domains: Mapping[str, Do
         lines.pop()
     _check_count(header, len(lines))
     rows, bad = _from_lines(lines, domains[header.domain])
-    return Decoded(record, header, header.domain, header.tenant, rows, bad)
+    return Decoded(record, header, header.domain, header.tenant, rows, bad, lines)
 
 
 def _check_count(header: Header, n: int) -> None:
@@ -84,7 +86,7 @@ def _plain(record: StreamRecord, domains: Mapping[str, Domain], tenant: str) -> 
     lines = _array_items(text) if text.startswith(b"[") else text.split(b"\n")
     name = _domain_of(lines[0] if lines else b"", domains)
     rows, bad = _from_lines(lines, domains[name])
-    return Decoded(record, None, name, tenant, rows, bad)
+    return Decoded(record, None, name, tenant, rows, bad, lines)
 
 
 def _array_items(text: bytes) -> list[bytes]:

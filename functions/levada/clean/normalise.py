@@ -166,7 +166,7 @@ class Origin:
     sequences: Sequence[str]
     """Padded."""
     sources: Sequence[str]
-    positions: Sequence[int | None]
+    positions: Sequence[int]
     tenants: Sequence[str]
 
 

@@ -7,7 +7,7 @@ by position and may happen twice; the checkpoint's conditional put decides which
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from levada.clean import lake, outgoing
 from levada.clean.decode import Decoded, decode
@@ -63,9 +63,6 @@ class _Work:
     decoded: dict[str, list[tuple[int, Decoded]]] = field(default_factory=dict)
     bad: list[Quarantined] = field(default_factory=list)
     duplicates: int = 0
-
-    def span(self) -> Span:
-        return Span(self.token, str(self.records[0].sequence), str(self.records[-1].sequence))
 
 
 def run(batch: Batch, deps: CleanDeps) -> Summary:
@@ -133,13 +130,17 @@ def _take(record: StreamRecord, work: _Work, state: CleanState, deps: CleanDeps,
 
 def _clean(domain: str, decoded: Sequence[tuple[int, Decoded]], work: _Work, deps: CleanDeps, latest_us: int) -> Wide:
     wide, refused = normalise(deps.domains[domain], decoded, latest_us=latest_us)
-    tenants = {index: one.tenant for index, one in decoded}
-    work.bad.extend(_quarantined(r, domain, work, tenants[r.record]) for r in refused)
+    by_index = dict(decoded)
+    for bad in refused:
+        one = by_index[bad.record]
+        asis = replace(bad, payload=one.lines[bad.row]) if one.lines else bad
+        work.bad.append(_quarantined(asis, domain, work, one.tenant))
     return wide
 
 
 def _quarantined(bad: Refused, domain: str, work: _Work, tenant: str) -> Quarantined:
     record, header = work.records[bad.record], work.headers[bad.record]
+    source, position = _identity(work, bad.record)
     return Quarantined(
         stage=STAGE,
         reason=bad.reason,
@@ -150,20 +151,27 @@ def _quarantined(bad: Refused, domain: str, work: _Work, tenant: str) -> Quarant
         arrived_us=record.arrived_us,
         domain=domain,
         tenant=tenant,
-        source=header.source if header else str(work.token),
-        position=header.position if header else None,
+        source=source,
+        position=position,
         row=bad.row,
         line=bad.line,
         trace=header.trace if header else "",
     )
 
 
+def _identity(work: _Work, index: int) -> tuple[str, int]:
+    """(source, position) of a record: its pack's own, or for a plain record the place where it stands."""
+    header, record = work.headers[index], work.records[index]
+    return (header.source, header.position) if header else (f"{work.token}/{pad_sequence(record.sequence)}", 0)
+
+
 def _origin(work: _Work, deps: CleanDeps) -> Origin:
+    identities = [_identity(work, i) for i in range(len(work.records))]
     return Origin(
         shard=str(work.token),
         sequences=[pad_sequence(r.sequence) for r in work.records],
-        sources=[h.source if h else str(work.token) for h in work.headers],
-        positions=[h.position if h else None for h in work.headers],
+        sources=[source for source, _ in identities],
+        positions=[position for _, position in identities],
         tenants=[h.tenant if h else deps.tenant for h in work.headers],
     )
 

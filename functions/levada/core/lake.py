@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levada.core import columns
-from levada.core.errors import ConfigError, UnavailableError
+from levada.core.errors import BadRecordError, ConfigError, UnavailableError
 from levada.core.keys import Span
 from levada.core.records import MEASUREMENT, TEXT
 from levada.core.vectors import ranks, to_numpy
@@ -103,11 +103,19 @@ def clusters(found: Iterable[Stored]) -> list[list[Stored]]:
 
 
 def from_bytes(body: bytes, names: Sequence[str] | None = None) -> pa.Table:
-    """n rows of a silver object, text in dictionaries; columns of a later version are kept when names is None."""
-    there = pq.read_schema(pa.BufferReader(body)).names
-    texts = [f.name for f in MEASUREMENT if f.type == TEXT and f.name in there]
-    file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts)
-    return file.read(columns=None if names is None else list(names)).unify_dictionaries()
+    """n rows of a silver object, text in dictionaries; columns of a later version are kept when names is None.
+
+    Raises BadRecordError: ``object_corrupt`` when it is no Parquet, ``object_foreign`` when columns are missing.
+    """
+    try:
+        there = pq.read_schema(pa.BufferReader(body)).names
+        if missing := sorted({*IDENTITY, *(names or ())} - set(there)):
+            raise BadRecordError("object_foreign", f"has no column {', '.join(missing)}")
+        texts = [f.name for f in MEASUREMENT if f.type == TEXT and f.name in there]
+        file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts)
+        return file.read(columns=None if names is None else list(names)).unify_dictionaries()
+    except (pa.ArrowInvalid, OSError) as err:
+        raise BadRecordError("object_corrupt", str(err)) from err
 
 
 def distinct(rows: pa.Table) -> pa.Table:
@@ -147,7 +155,8 @@ def read_distinct(blobs: BlobStore, keys: Iterable[str], names: Sequence[str] | 
         found = [from_bytes(blobs.get(one.key)[0], wanted) for one in cluster]
         rows = found[0] if len(found) == 1 else distinct(concat(found))
         tables.append(rows if names is None else rows.select(list(names)))
-    return concat(tables)
+    rows = concat(tables)
+    return rows if names is None else rows.select(list(names))
 
 
 def read_partition(blobs: BlobStore, domain: str, date: str, names: Sequence[str] | None = None) -> pa.Table:

@@ -29,12 +29,12 @@ class Quality(IntFlag):
 IDENTITY = (
     pa.field("shard", TEXT),  # token of the raw shard
     pa.field("sequence", TEXT),  # of the raw stream, padded to 56 digits
-    pa.field("source", TEXT),  # of the pack; the shard's token for a plain record
-    pa.field("position", pa.int64()),  # n of the pack; null for a plain record
+    pa.field("source", TEXT),  # of the pack; <shard>/<sequence> for a plain record
+    pa.field("position", pa.int64()),  # n of the pack; 0 for a plain record
     pa.field("row", pa.int32()),  # of the pack, or of the plain record's body
 )
-"""Where a row came from. ``(source, position, row, metric)`` is the same for every copy of a pack's row;
-``(shard, sequence, row, metric)`` for every attempt at one stream record."""
+"""Where a row came from. ``(source, position, row, metric)`` is the row's identity: the same for every attempt at its
+stream record, and for every time its pack was sent."""
 
 SERIES = ("domain", "tenant", "site", "unit", "series", "metric")
 """What names a time series."""

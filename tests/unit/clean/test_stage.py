@@ -150,7 +150,8 @@ def test_plain_json_of_another_producer_is_read_with_numbers_or_text() -> None:
     silver = _objects(memory, "silver/")
     assert {r["value"] for r in silver if r["metric"] == "co"} == {2.5}
     assert len(silver) == 4 * 13
-    assert {r["source"] for r in silver} == {"6553f100-000000000000"}
+    assert {r["source"][:22] for r in silver} == {"6553f100-000000000000/"}
+    assert len({(r["source"], r["position"], r["row"], r["metric"]) for r in silver}) == len(silver)
     assert Counter(r["reason"] for r in _objects(memory, "quarantine/")) == {"no_known_field": 1, "not_json": 1}
 
 

@@ -1,0 +1,66 @@
+"""Protections, switched off one at a time: the simulation must notice each (a test that cannot fail proves nothing)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from levada.aggregate.state import AggregateState
+from levada.core import columns, lineage
+from levada.core.partials import PARTIAL
+from levada.core.positions import PackFences, RowFences
+from levadactl.memory import MemoryBlobStore
+
+Patches = list[Any]
+
+
+def _no_pack_fence() -> Patches:
+    return [patch.object(PackFences, "apply", lambda self, source, n, now_s: True)]
+
+
+def _no_row_identity() -> Patches:
+    return [patch.object(RowFences, "mark", lambda self, lane: ("", -1))]
+
+
+def _no_conditional_put() -> Patches:
+    def put_if(self: MemoryBlobStore, key: str, body: bytes, *, etag: str | None) -> str:
+        self.put(key, body)
+        return self.get(key)[1]
+
+    return [patch.object(MemoryBlobStore, "put_if", put_if)]
+
+
+def _no_outbox() -> Patches:
+    """Closed windows are emitted after the commit, but nothing of them stays in the committed state."""
+    to_checkpoint = AggregateState.to_checkpoint
+
+    def forgetting(self: AggregateState) -> Any:
+        kept, self.outbox = self.outbox, columns.empty(PARTIAL)
+        saved = to_checkpoint(self)
+        self.outbox = kept
+        return saved
+
+    return [patch.object(AggregateState, "to_checkpoint", forgetting)]
+
+
+def _no_inheritance() -> Patches:
+    return [patch.object(lineage, "ancestors", lambda *_: iter(()))]
+
+
+ALL: dict[str, Callable[[], Patches]] = {
+    "fence": _no_pack_fence,
+    "row_identity": _no_row_identity,
+    "conditional_put": _no_conditional_put,
+    "outbox": _no_outbox,
+    "inheritance": _no_inheritance,
+}
+
+
+@contextmanager
+def applied(name: str | None) -> Iterator[None]:
+    with ExitStack() as stack:
+        for change in ALL[name]() if name else []:
+            stack.enter_context(change)
+        yield
