@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from levada.core import columns, packs
-from levada.core.kinesis_event import Batch, StreamRecord
+from levada.core.kinesis_event import Batch
 from levada.core.packs import ARROW_ZSTD, Header
 from levada.domains.air_quality import AIR_QUALITY
 from levada.ports import Entry
@@ -40,8 +40,10 @@ def pack(rows: Sequence[dict[str, str]], *, source: str = "file/test#01", n: int
 
 
 def batch(bodies: Iterable[bytes], *, first: int = 1, shard: int = 0, arn: str = RAW_ARN) -> Batch:
-    records = tuple(StreamRecord(first + i, ARRIVED_US + i, body, "lane-01") for i, body in enumerate(bodies))
-    return Batch(arn, f"shardId-{shard:012d}", records)
+    data = list(bodies)
+    sequences = [str(first + i) for i in range(len(data))]
+    arrived = [ARRIVED_US / 1_000_000] * len(data)
+    return Batch(arn, f"shardId-{shard:012d}", sequences, arrived, data, ["lane-01"] * len(data))
 
 
 def clean_batch(entries: Sequence[Entry], *, first: int = 1) -> Batch:

@@ -67,8 +67,8 @@ def run(batch: Batch, deps: AggregateDeps) -> Summary:
     token = ShardToken.of(deps.topology.created_s(batch.arn), batch.shard_id)
     state, etag = _load(batch.arn, token, deps)
     emit_outbox(state, token, deps)
-    fresh = [r for r in batch.records if r.sequence > state.mark]
-    summary = Summary(records=len(batch.records))
+    fresh = [batch.record(i) for i in range(batch.first_after(state.mark), len(batch))]
+    summary = Summary(records=len(batch))
     if not fresh:
         return summary
     now_s = int(deps.clock.now_s())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import pyarrow as pa
 
+from levada.clean import json_rows
+from levada.clean.json_rows import INDEX, BadRow
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
 from levada.core.keys import UNKNOWN_DOMAIN
@@ -25,34 +27,23 @@ REASON = "__reason"
 RESERVED = (LINE, RAW, REASON)
 
 
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that was refused while its record was read: row index in the record, payload, reason, detail."""
-
-    row: int
-    payload: bytes
-    reason: str
-    detail: str
-
-
 @dataclass(slots=True)
 class Decoded:
-    """One stream record, read."""
+    """One stream record, or all single-event records of a batch and domain, read."""
 
-    record: StreamRecord
-    header: Header | None
-    """None for a plain record of another producer."""
     domain: str
     tenant: str
     rows: pa.Table
-    """n source rows; a column per source column, ``__row`` (int32) and maybe ``__line``, ``__raw``, ``__reason``."""
+    """n source rows; a column per source column, ``__row`` (int32) and maybe ``__rec``, ``__line``, ``__raw``,
+    ``__reason``."""
     bad: list[BadRow] = field(default_factory=list)
+    """Rows that were refused while the record was read."""
     lines: Sequence[bytes] = ()
     """The rows as they came, where the body was text: what the quarantine keeps."""
 
 
 def decode(record: StreamRecord, header: Header | None, domains: Mapping[str, Domain], tenant: str) -> Decoded:
-    """Read one record's body.
+    """Read one record's body; header: its pack's, None for a plain record of another producer.
 
     Raises:
         BadRecordError: the record as a whole cannot be read; its reason is a slug, its detail names the field.
@@ -66,13 +57,61 @@ def decode(record: StreamRecord, header: Header | None, domains: Mapping[str, Do
         rows = columns.from_bytes(body)
         _check_count(header, rows.num_rows)
         rows = rows.append_column("__row", pa.array(range(rows.num_rows), pa.int32()))
-        return Decoded(record, header, header.domain, header.tenant, rows)
+        return Decoded(header.domain, header.tenant, rows)
     lines = packs.inflate(body, header.codec).split(b"\n")
     if lines and not lines[-1].strip():
         lines.pop()
     _check_count(header, len(lines))
-    rows, bad = _from_lines(lines, domains[header.domain])
-    return Decoded(record, header, header.domain, header.tenant, rows, bad, lines)
+    return _rows(lines, domains[header.domain], header.tenant)
+
+
+@dataclass(slots=True)
+class Singles:
+    """Plain records that were taken for one JSON object each. Records are known by their index in what was given."""
+
+    rows: list[tuple[Decoded, list[int]]]
+    """Rows of one domain with ``__index``: index into the list beside it, which holds the records' indices."""
+    bad: list[tuple[BadRow, str]]
+    """Records that are no rows, with the domain that refused them."""
+    others: list[int]
+    """Records of another form (arrays, several lines, no telling domain): ``decode`` finds out what they are."""
+
+
+def singles(datas: Sequence[bytes], domains: Mapping[str, Domain], tenant: str) -> Singles:
+    """Read plain records together, as if each held one JSON object."""
+    by_domain, others = _by_domain(datas, domains)
+    out = Singles([], [], others)
+    for name, mine in by_domain.items():
+        rows, bad = json_rows.read([datas[i] for i in mine], domains[name], own=True)
+        for row in bad:
+            i = mine[row.row]
+            if row.reason in AMBIGUOUS and (datas[i].lstrip()[:1] == b"[" or b"\n" in datas[i].strip()):
+                out.others.append(i)
+            else:
+                known = UNKNOWN_DOMAIN if row.reason in AMBIGUOUS else name
+                out.bad.append((replace(row, row=i), known))
+        out.rows.append((Decoded(name, tenant, rows), mine))
+    return out
+
+
+AMBIGUOUS = ("not_json", "not_an_object", "unknown_domain")
+_NAMED = re.compile(rb'"domain"\s*:\s*"([^"\\]*)"')
+
+
+def _by_domain(datas: Sequence[bytes], domains: Mapping[str, Domain]) -> tuple[dict[str, list[int]], list[int]]:
+    """A guess from the bytes; the decoder checks it against the object's own ``domain``."""
+    if len(domains) == 1:
+        return {next(iter(domains)): list(range(len(datas)))}, []
+    found: dict[str, list[int]] = {}
+    others = []
+    for i, data in enumerate(datas):
+        match = _NAMED.search(data)
+        name = match[1].decode(errors="replace") if match else ""
+        if name in domains:
+            found.setdefault(name, []).append(i)
+        else:
+            others.append(i)
+    return found, others
 
 
 def _check_count(header: Header, n: int) -> None:
@@ -80,13 +119,19 @@ def _check_count(header: Header, n: int) -> None:
         raise BadRecordError("pack_count", f"count={header.count}: the body holds {n} rows")
 
 
+def _rows(lines: Sequence[bytes], domain: Domain, tenant: str) -> Decoded:
+    rows, bad = json_rows.read(lines, domain)
+    return Decoded(
+        domain.name, tenant, rows.rename_columns(["__row" if n == INDEX else n for n in rows.schema.names]), bad, lines
+    )
+
+
 def _plain(record: StreamRecord, domains: Mapping[str, Domain], tenant: str) -> Decoded:
-    """One JSON object, an array of objects, or NDJSON; each object names its ``domain``."""
+    """One JSON object, an array of objects, or NDJSON; the first object names the ``domain``."""
     text = record.data.strip()
     lines = _array_items(text) if text.startswith(b"[") else text.split(b"\n")
     name = _domain_of(lines[0] if lines else b"", domains)
-    rows, bad = _from_lines(lines, domains[name])
-    return Decoded(record, None, name, tenant, rows, bad, lines)
+    return _rows(lines, domains[name], tenant)
 
 
 def _array_items(text: bytes) -> list[bytes]:
@@ -107,37 +152,3 @@ def _domain_of(line: bytes, domains: Mapping[str, Domain]) -> str:
     if not isinstance(name, str) or name not in domains:
         raise BadRecordError("unknown_domain", f"domain={name!r}: enabled are {', '.join(sorted(domains))}")
     return name
-
-
-def _from_lines(lines: Sequence[bytes], domain: Domain) -> tuple[pa.Table, list[BadRow]]:
-    good: list[dict[str, object]] = []
-    index: list[int] = []
-    bad: list[BadRow] = []
-    decode_line = msgspec.json.Decoder().decode
-    wanted = frozenset(domain.metrics)
-    for i, line in enumerate(lines):
-        try:
-            item = decode_line(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as err:
-            bad.append(BadRow(i, line, "not_json", str(err)))
-            continue
-        if not isinstance(item, dict):
-            bad.append(BadRow(i, line, "not_an_object", f"a record is a JSON object, not {type(item).__name__}"))
-        elif wanted.isdisjoint(item):
-            bad.append(BadRow(i, line, "no_known_field", f"has {sorted(item)}: none is a metric of {domain.name}"))
-        else:
-            good.append(item)
-            index.append(i)
-    table = pa.table({name: _column([item.get(name) for item in good]) for name in domain.required})
-    return table.append_column("__row", pa.array(index, pa.int32())), bad
-
-
-def _column(values: list[object]) -> pa.Array:
-    """Numbers stay numbers when all are; anything mixed becomes the text it was."""
-    kinds = {type(v) for v in values} - {type(None)}
-    if kinds <= {int, float}:
-        try:
-            return pa.array(values, pa.float64())
-        except (pa.ArrowInvalid, OverflowError):  # an integer that no float64 holds: let the text be judged
-            pass
-    return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.clean.normalise import Origin
 from levada.core import keys, parquet, quarantine
 from levada.core.keys import Span
-from levada.core.kinesis_event import StreamRecord
-from levada.core.positions import pad_sequence
+from levada.core.kinesis_event import Batch
+from levada.core.packs import is_pack
 from levada.core.quarantine import Quarantined
 from levada.core.records import TIME
 
@@ -27,26 +29,26 @@ BRONZE = pa.schema(
 TEXT_COLUMNS = ["shard", "sequence", "partition_key", "tenant"]
 
 
-def arrival_date(record: StreamRecord) -> str:
-    """Day of arrival at the stream, UTC: a property of the record, so that a retry gives the same name."""
-    return str(pa.scalar(record.arrived_us, pa.timestamp("us")).as_py().date())
+def bronze_object(domain: str, span: Span, batch: Batch, records: Sequence[int], origin: Origin) -> tuple[str, bytes]:
+    """(key, Parquet) of the unmodified payloads of these records of the batch.
 
-
-def bronze_object(domain: str, span: Span, date: str, records: Sequence[tuple[StreamRecord, str]]) -> tuple[str, bytes]:
-    """(key, Parquet) of the unmodified payloads of (record, tenant) pairs."""
+    The day in the key is that of the first one's arrival, UTC: a property of the record, so a retry gives the same.
+    """
+    date = datetime.fromtimestamp(batch.arrived_s[records[0]], UTC).date().isoformat()
     table = pa.table(
         [
-            pa.array([str(span.token)] * len(records), pa.string()),
-            pa.array([pad_sequence(r.sequence) for r, _ in records], pa.string()),
-            pa.array([r.arrived_us for r, _ in records], pa.int64()).cast(TIME),
-            pa.array([r.partition_key for r, _ in records], pa.string()),
-            pa.array([tenant for _, tenant in records], pa.string()),
-            pa.array([r.data for r, _ in records], pa.binary()),
+            pa.array([origin.shard] * len(records), pa.string()),
+            pa.array([origin.sequences[i] for i in records], pa.string()),
+            pa.array([batch.arrived_us(i) for i in records], pa.int64()).cast(TIME),
+            pa.array([batch.partition_keys[i] for i in records], pa.string()),
+            pa.array([origin.tenants[i] for i in records], pa.string()),
+            pa.array([batch.data[i] for i in records], pa.binary()),
         ],
         schema=BRONZE,
     )
-    # payloads are compressed already: a second pass costs time and gains nothing
-    codecs = {name: "none" if name == "payload" else "zstd" for name in BRONZE.names}
+    # packs are compressed already: a second pass costs time and gains nothing
+    packed = is_pack(batch.data[records[0]])
+    codecs = {name: "none" if name == "payload" and packed else "zstd" for name in BRONZE.names}
     return keys.bronze(domain, date, span), parquet.to_bytes(table, dictionary=TEXT_COLUMNS, codecs=codecs)
 
 

@@ -15,6 +15,9 @@ from levada.clean.decode import LINE, RAW, REASON, Decoded
 from levada.core.records import MEASUREMENT, Quality
 from levada.domains.declaration import KEY_PARTS, Domain
 
+REC, ROW = "__rec", "__row"
+"""Which record of the batch a row is of, and which row of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -62,7 +65,7 @@ def normalise(domain: Domain, decoded: Sequence[tuple[int, Decoded]], *, latest_
     """Validate the rows of all records of one domain.
 
     Args:
-        decoded: (index of the record in the batch, record), ascending.
+        decoded: (index of the record in the batch, its rows); rows that hold ``__rec`` know it themselves.
         latest_us: the latest event time to believe, microseconds; later rows are refused as ``future_time``.
     """
     refused: list[Refused] = []
@@ -83,9 +86,10 @@ def _same_schema(domain: Domain, decoded: Sequence[tuple[int, Decoded]]) -> Iter
     groups: dict[tuple[object, ...], list[pa.Table]] = {}
     wanted = (*domain.required, LINE, RAW, REASON)
     for index, one in decoded:
-        present = [name for name in wanted if name in one.rows.schema.names]
-        table = one.rows.select([*present, "__row"])
-        table = table.append_column("__rec", pa.repeat(pa.scalar(index, pa.int32()), table.num_rows))
+        table = one.rows
+        if REC not in table.schema.names:
+            table = table.append_column(REC, pa.repeat(pa.scalar(index, pa.int32()), table.num_rows))
+        table = table.select([*(name for name in wanted if name in table.schema.names), ROW, REC])
         groups.setdefault(tuple((f.name, f.type) for f in table.schema), []).append(table)
     for tables in groups.values():
         yield pa.concat_tables(tables).combine_chunks()
@@ -99,7 +103,7 @@ def _validate(domain: Domain, table: pa.Table, latest_us: int) -> tuple[pa.Table
     time, wrong = times.parse([_text(table, name) for name in domain.time.columns], domain.time)
     faults.append(("not_a_time", " ".join(domain.time.columns), wrong))
     faults.append(("future_time", " ".join(domain.time.columns), _later(time, latest_us)))
-    out: dict[str, pa.Array] = {"rec": _flat(table, "__rec"), "row": _flat(table, "__row"), "time": time}
+    out: dict[str, pa.Array] = {"rec": _flat(table, REC), "row": _flat(table, ROW), "time": time}
     for part in KEY_PARTS:
         out[part] = _key(domain, table, part)
     undated = pc.if_else(pc.is_null(time), pa.scalar(int(Quality.UNDATED), pa.uint8()), pa.scalar(0, pa.uint8()))
@@ -131,7 +135,7 @@ def _refused(table: pa.Table, faults: Sequence[tuple[str, str, pa.Array]], bad: 
             shown = " ".join(str(row[name]) for name in column.split(" ")) if column not in row else row[column]
             detail = f"{column}={shown!r}"
             payload = json.dumps({k: v for k, v in row.items() if not k.startswith("__")}, ensure_ascii=False).encode()
-        refused.append(Refused(row["__rec"], row["__row"], row.get(LINE), payload, reason, detail))
+        refused.append(Refused(row[REC], row[ROW], row.get(LINE), payload, reason, detail))
     return refused
 
 

@@ -1,0 +1,66 @@
+"""The header line decides how a CSV file is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from levada.core.errors import BadRecordError
+from levada.domains.air_quality import AIR_QUALITY
+from levada.ingest.dialect import BOM, Dialect, from_header
+from tests.unit.ingest.support import TINY
+
+NAMES = ("t", "id", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"t;id;a;b\r\n", Dialect(";", NAMES, 4)),
+        (b"t,id,a,b\n", Dialect(",", NAMES, 4)),
+        (b"t\tid\ta\tb", Dialect("\t", NAMES, 4)),
+        (b"t|id|a|b", Dialect("|", NAMES, 4)),
+        (BOM + b't,"id", a ,b\n', Dialect(",", NAMES, 4)),
+        (b'"t";"id";"a";"b"', Dialect(";", NAMES, 4)),
+        (b"b;a;id;t", Dialect(";", ("b", "a", "id", "t"), 4)),
+        (b"t;id;a;b;;\r\n", Dialect(";", (*NAMES, "column_5", "column_6"), 4)),
+        (b"t;id;;a;b", Dialect(";", ("t", "id", "column_3", "a", "b"), 5)),
+        (b"t;id;a;b;note;note", Dialect(";", (*NAMES, "note", "column_6"), 6)),
+        (b"t;id;a;b;__raw", Dialect(";", (*NAMES, "column_5"), 5)),
+        (b"t;id;a;b;column_6;;x", Dialect(";", (*NAMES, "column_6", "column_6_", "x"), 7)),
+        (b't,id,a,b,"c;d"', Dialect(",", (*NAMES, "c;d"), 5)),
+    ],
+)
+def test_the_header_line_decides_separator_and_columns(line: bytes, expected: Dialect) -> None:
+    assert from_header(line, TINY) == expected
+
+
+def test_the_published_header_names_every_column_of_the_domain() -> None:
+    """B6: the published file."""
+    line = "Date;Time;CO(GT);PT08.S1(CO);NMHC(GT);C6H6(GT);PT08.S2(NMHC);NOx(GT);PT08.S3(NOx);NO2(GT);PT08.S4(NO2);"
+    found = from_header(f"{line}PT08.S5(O3);T;RH;AH;;\r\n".encode(), AIR_QUALITY)
+
+    assert set(AIR_QUALITY.required) <= set(found.columns)
+    assert (found.delimiter, found.named, len(found.columns)) == (";", 15, 17)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "says"),
+    [
+        (b"t;id;a", "missing_columns", "lacks b;"),
+        (b"x,y", "missing_columns", "lacks t, id, a, b;"),
+        (b"", "missing_columns", "lacks t, id, a, b;"),
+        (b"t;id;a;b;a", "repeated_column", "names a more than once"),
+        (b"t;id;a;b;\xe9t\xe9", "not_utf8", "byte 9"),
+    ],
+)
+def test_a_header_that_cannot_be_used_is_refused_with_what_is_wrong(line: bytes, reason: str, says: str) -> None:
+    with pytest.raises(BadRecordError) as caught:
+        from_header(line, TINY)
+
+    assert caught.value.reason == reason
+    assert says in caught.value.detail
+
+
+def test_separators_tried_are_the_domains_own() -> None:
+    with pytest.raises(BadRecordError, match=r"separators tried: ';', ',', '\\t', '\|'"):
+        from_header(b"t:id:a:b", TINY)
