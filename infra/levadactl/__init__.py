@@ -1,0 +1,1 @@
+"""The levada command line: embedded stack, stream triggers, deploy, verify. Never deployed."""
