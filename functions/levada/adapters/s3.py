@@ -12,11 +12,26 @@ from levada.core.errors import UnavailableError
 from levada.ports import Blob
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 PARALLEL_PUTS = 16
 """A batch that spans many days writes one object per day; the client's pool must be as large."""
 MAX_DELETE = 1000
+
+
+class _Body:
+    """An object's bytes as they come in; a connection that breaks half-way is our error too."""
+
+    def __init__(self, body: StreamingBody, action: str) -> None:
+        self._body, self._action = body, action
+
+    def read(self, size: int | None = None) -> bytes:
+        with ours(self._action):
+            return self._body.read(size)
+
+    def close(self) -> None:
+        self._body.close()
 
 
 class S3BlobStore:
@@ -62,7 +77,7 @@ class S3BlobStore:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={offset}-")
             else:  # a range of an empty object is an error
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
-        return cast(BinaryIO, answer["Body"])
+        return cast(BinaryIO, _Body(answer["Body"], self._at("read", key)))
 
     def list(self, prefix: str) -> Iterator[Blob]:
         with ours(self._at("list", prefix)):

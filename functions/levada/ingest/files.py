@@ -1,0 +1,283 @@
+"""The file stage: a landed object to packs on the raw stream, each row exactly once, resumed where it was cut short.
+
+Order of effects: packs, then the ledger. What the ledger does not know of yet is sent again under the same
+(source, n), and ``clean`` knows it by that.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from levada.core import keys
+from levada.core.errors import BadRecordError, ConflictError, UnavailableError
+from levada.core.publishing import publish
+from levada.domains.declaration import Domain
+from levada.ingest import ledger as ledgers
+from levada.ingest import readers, refusal
+from levada.ingest.blocks import Readable
+from levada.ingest.content import PARQUET, Content, format_of, survey
+from levada.ingest.ledger import Ledger, Plan, Progress
+from levada.ingest.packing import Packer
+from levada.ingest.parts import Part
+from levada.ports import BlobStore, Clock, RecordSink, StreamTopology
+
+BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_ROWS = 50_000
+SAVE_EVERY = 4
+"""Blocks between two puts of the ledger: what a crash sends again at most."""
+GRACE_S = 10.0
+"""With less time left than this, an invocation saves its progress and leaves the rest to the next."""
+MAX_SPOOL_BYTES = 400 * 1024 * 1024
+"""Parquet is read from a copy on disk, of which a function has 512 MiB."""
+RESEND_SHARE = 0.75
+"""Share of the fence horizon within which a file is sent again after its stream was lost: later, fences may be gone."""
+MAX_CONFLICTS = 1000
+
+LOADED, DUPLICATE, REFUSED, GONE, IGNORED = "loaded", "duplicate", "refused", "gone", "ignored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesDeps:
+    """What the stage needs of the outside."""
+
+    blobs: BlobStore
+    sink: RecordSink
+    """The raw stream."""
+    topology: StreamTopology
+    clock: Clock
+    domains: Mapping[str, Domain]
+    tenant: str
+    raw_stream: str
+    """Its name or ARN."""
+    pack_rows: int
+    fence_horizon_h: int
+    block_bytes: int = BLOCK_BYTES
+    block_rows: int = BLOCK_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one landed object."""
+
+    key: str
+    domain: str
+    status: str
+    """loaded, duplicate (its content was loaded before), refused, gone, or ignored (a folder is no file)."""
+    reason: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """lines, rows_read, bad_rows, empty_rows, packs, bytes: of the whole file, over all attempts."""
+
+    def to_json(self) -> dict[str, object]:
+        fields: dict[str, object] = {"key": self.key, "domain": self.domain, "status": self.status}
+        return fields | ({"reason": self.reason} if self.reason else {}) | dict(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    key: str
+    etag: str
+    domain: Domain
+    content: Content
+    kind: str
+    spool: Path
+
+
+class _GoneError(Exception):
+    """The object was there a moment ago."""
+
+
+def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived_us: int | None = None) -> Outcome:
+    """Load one landed object, or find out why not.
+
+    Args:
+        key: as it is in the bucket.
+        remaining_s: seconds until the invocation is ended.
+        arrived_us: when it landed, microseconds, where known.
+
+    Raises:
+        UnavailableError: the same call goes on where this one came to; so it does when time is running out.
+    """
+    name, content = keys.UNKNOWN_DOMAIN, ""
+    try:
+        name = _domain_of(key, deps.domains)
+        if key.endswith("/"):
+            return Outcome(key, name, IGNORED)
+        etag = _etag(deps.blobs, key)
+        with tempfile.NamedTemporaryFile(prefix="levada-") as spool:
+            found = _survey(key, deps, spool)
+            content = found.sha256
+            file = _File(key, etag, deps.domains[name], found, format_of(key, found), Path(spool.name))
+            return _load(file, deps, remaining_s)
+    except _GoneError:
+        return Outcome(key, name, GONE)
+    except BadRecordError as err:
+        when = arrived_us if arrived_us is not None else int(deps.clock.now_s() * 1_000_000)
+        deps.blobs.put(*refusal.object_of(key, err, domain=name, tenant=deps.tenant, content=content, arrived_us=when))
+        return Outcome(key, name, REFUSED, str(err))
+
+
+def _domain_of(key: str, domains: Mapping[str, Domain]) -> str:
+    if not key.startswith(keys.LANDING):
+        raise BadRecordError("outside_landing", f"key {key!r}: must begin with {keys.LANDING}<domain>/")
+    name, slash, _ = key.removeprefix(keys.LANDING).partition("/")
+    if not slash or name not in domains:
+        raise BadRecordError(
+            "unknown_domain",
+            f"key {key!r}: must be {keys.LANDING}<domain>/<file> with a domain of {', '.join(sorted(domains))}",
+        )
+    return name
+
+
+def _etag(blobs: BlobStore, key: str) -> str:
+    blob = next(iter(blobs.list(key)), None)
+    if blob is None or blob.key != key:
+        raise _GoneError
+    return blob.etag
+
+
+class _Spool:
+    """A copy on disk, bounded."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, MAX_SPOOL_BYTES
+
+    def write(self, data: bytes, /) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadRecordError("file_too_large", f"Parquet of more than {MAX_SPOOL_BYTES} bytes: split it")
+        self._file.write(data)
+
+
+def _survey(key: str, deps: FilesDeps, spool: IO[bytes]) -> Content:
+    with closing(_open(deps.blobs, key)) as stream:
+        content = survey(stream, _Spool(spool))
+    spool.flush()
+    return content
+
+
+def _open(blobs: BlobStore, key: str, offset: int = 0) -> BinaryIO:
+    try:
+        return blobs.open(key, offset=offset)
+    except KeyError:
+        raise _GoneError from None
+
+
+def _load(file: _File, deps: FilesDeps, remaining_s: Callable[[], float]) -> Outcome:
+    for _ in range(MAX_CONFLICTS):
+        try:
+            return _Attempt(file, deps, remaining_s).run()
+        except ConflictError:  # another attempt at the same content: go on from where that one has come to
+            if remaining_s() < GRACE_S:
+                raise
+    raise UnavailableError(f"{file.key}: its ledger changed {MAX_CONFLICTS} times under this attempt")
+
+
+class _Attempt:
+    """One reading of the ledger, and what is sent from there on."""
+
+    def __init__(self, file: _File, deps: FilesDeps, remaining_s: Callable[[], float]) -> None:
+        self._file, self._deps, self._remaining_s = file, deps, remaining_s
+        self._at = keys.ledger(file.domain.name, deps.tenant, file.content.sha256)
+        self._etag: str | None = None
+
+    def run(self) -> Outcome:
+        ledger = self._find()
+        if ledger.done:
+            ledger.duplicates += 1
+            self._save(ledger)
+            return self._outcome(DUPLICATE, ledger)
+        self._keep(ledger)
+        self._send(ledger)
+        ledger.done = True
+        self._keep(ledger)
+        return self._outcome(LOADED, ledger)
+
+    def _find(self) -> Ledger:
+        """The content's ledger, or the first draft of one; a stream that was lost is a reason to begin again."""
+        created_s = self._deps.topology.created_s(self._deps.raw_stream)
+        try:
+            body, self._etag = self._deps.blobs.get(self._at)
+        except KeyError:
+            ledger = self._begin(created_s)
+        else:
+            ledger = Ledger.from_bytes(body)
+            if ledger.created_s != created_s:
+                self._meet_other_stream(ledger, created_s)
+        ledger.seen_as(self._file.key)
+        return ledger
+
+    def _begin(self, created_s: int) -> Ledger:
+        file, deps = self._file, self._deps
+        plan = Plan(file.kind, file.content.compression, deps.block_bytes, deps.block_rows, deps.pack_rows)
+        started = readers.first_progress(file.kind, file.content, file.domain, file.spool)
+        started.counts["bytes"] = file.content.size
+        return ledgers.begin(plan, created_s, started)
+
+    def _meet_other_stream(self, ledger: Ledger, created_s: int) -> None:
+        age_s = self._deps.clock.now_s() - ledger.updated_s
+        if age_s < self._deps.fence_horizon_h * 3600 * RESEND_SHARE:
+            ledger.restart(created_s)
+        elif not ledger.done:
+            ledger.created_s = created_s
+
+    def _send(self, ledger: Ledger) -> None:
+        deps, progress, sha256 = self._deps, ledger.progress, self._file.content.sha256
+        packer = Packer(self._file.domain, deps.tenant, sha256, ledger.plan.pack_rows, dict(progress.positions))
+        unsaved = 0
+        with closing(self._parts(ledger)) as parts:
+            for part in parts:
+                if self._remaining_s() < GRACE_S:
+                    if unsaved:
+                        self._keep(ledger)
+                    where = f"after line {progress.line - 1}"
+                    raise UnavailableError(f"{self._file.key}: out of time {where}; resumes there")
+                sent = publish(deps.sink, packer.entries(part), deps.clock)
+                _advance(progress, part, packer, sent.records)
+                unsaved += 1
+                if unsaved == SAVE_EVERY:
+                    self._keep(ledger)
+                    unsaved = 0
+
+    def _parts(self, ledger: Ledger) -> Generator[Part, None, None]:
+        file = self._file
+        if ledger.plan.format == PARQUET:
+            yield from readers.parquet_parts(file.spool, file.domain, ledger.plan, ledger.progress)
+            return
+        with ExitStack() as stack:
+
+            def open_at(offset: int) -> Readable:
+                stream = stack.enter_context(closing(_open(self._deps.blobs, file.key, offset)))
+                # the stream is of one version of the object: is it the one that was hashed?
+                if _etag(self._deps.blobs, file.key) != file.etag:
+                    raise UnavailableError(f"{file.key}: was replaced while it was read")
+                return stream
+
+            yield from readers.text_parts(open_at, file.content, file.domain, ledger.plan, ledger.progress)
+
+    def _keep(self, ledger: Ledger) -> None:
+        """Record what has been sent so far, and when."""
+        ledger.updated_s = int(self._deps.clock.now_s())
+        self._save(ledger)
+
+    def _save(self, ledger: Ledger) -> None:
+        self._etag = self._deps.blobs.put_if(self._at, ledger.to_bytes(), etag=self._etag)
+
+    def _outcome(self, status: str, ledger: Ledger) -> Outcome:
+        counts = {name: ledger.progress.counts[name] for name in ledgers.COUNTS}
+        return Outcome(self._file.key, self._file.domain.name, status, counts=counts)
+
+
+def _advance(progress: Progress, part: Part, packer: Packer, packs: int) -> None:
+    progress.counts["lines"] += part.next_line - progress.line
+    progress.counts["rows_read"] += part.good
+    progress.counts["bad_rows"] += len(part.bad)
+    progress.counts["empty_rows"] += part.empty
+    progress.counts["packs"] += packs
+    progress.blocks += 1
+    progress.offset, progress.line = part.end, part.next_line
+    progress.positions = dict(packer.positions)

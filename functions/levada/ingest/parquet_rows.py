@@ -1,0 +1,150 @@
+"""Parquet files to the columns that a domain reads; numbers stay numbers, everything else becomes text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from levada.clean.decode import LINE
+from levada.core.errors import BadRecordError
+from levada.domains.declaration import Domain
+from levada.ingest.blocks import MAX_LINE_BYTES
+from levada.ingest.parts import BadLine, Part
+
+READABLE = [
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_boolean,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+    pa.types.is_null,
+]
+
+
+def check(path: Path, domain: Domain) -> None:
+    """Raises BadRecordError: ``corrupt_parquet``, ``missing_columns`` or ``column_type``, naming what is wrong."""
+    schema = _open(path).schema_arrow
+    if missing := [name for name in domain.required if not schema.get_all_field_indices(name)]:
+        detail = f"the file lacks {', '.join(missing)}; it has {', '.join(schema.names)}"
+        raise BadRecordError("missing_columns", detail)
+    for name in domain.required:
+        if len(schema.get_all_field_indices(name)) > 1:
+            raise BadRecordError("repeated_column", f"the file has {name} more than once")
+        kind = schema.field(name).type
+        if not _readable(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            raise BadRecordError("column_type", f"{name} is {kind}: must be a number, a text, a time or a boolean")
+
+
+def parts(path: Path, domain: Domain, *, start: int, block_rows: int) -> Iterator[Part]:
+    """Rows from row number ``start`` (0 = the first) on, at most block_rows a part; ``__line`` counts rows from 1.
+
+    Raises:
+        BadRecordError: ``corrupt_parquet``.
+    """
+    for at, table in _blocks(path, domain, start, block_rows):
+        rows = pa.table({name: _column(table[name]) for name in domain.required})
+        rows = rows.append_column(LINE, pa.array(range(at + 1, at + 1 + table.num_rows), pa.int64()))
+        end = at + table.num_rows
+        yield _judged(rows, Part(end, end + 1))
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise BadRecordError("corrupt_parquet", str(err)) from err
+
+
+def _blocks(path: Path, domain: Domain, start: int, block_rows: int) -> Iterator[tuple[int, pa.Table]]:
+    """(row number, table): the i-th block of a row group holds its rows [i * block_rows, (i + 1) * block_rows)."""
+    with _open(path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            after = first + file.metadata.row_group(group).num_rows
+            at = first
+            for table in _of_group(file, group, domain, block_rows) if after > start else ():
+                if at >= start:
+                    yield at, table
+                at += table.num_rows
+            first = after
+
+
+def _of_group(file: pq.ParquetFile, group: int, domain: Domain, block_rows: int) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    have = 0
+    try:
+        for batch in file.iter_batches(block_rows, row_groups=[group], columns=list(domain.required)):
+            waiting.append(batch)
+            have += batch.num_rows
+            while have >= block_rows:  # the reader promises no more than a largest size
+                table = pa.Table.from_batches(waiting)
+                yield table.slice(0, block_rows)
+                waiting = table.slice(block_rows).to_batches()
+                have -= block_rows
+    except (pa.ArrowException, OSError) as err:
+        raise BadRecordError("corrupt_parquet", str(err)) from err
+    if have:
+        yield pa.Table.from_batches(waiting)
+
+
+def _readable(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in READABLE)
+
+
+def _column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return column
+    if pa.types.is_timestamp(kind):  # text without a zone, in UTC, and without a fraction where there is none
+        column = _whole_seconds(column.cast(pa.timestamp(kind.unit)), pa.timestamp("s"))
+    elif pa.types.is_time(kind):
+        column = _whole_seconds(column, pa.time32("s"))
+    return column.cast(pa.string())
+
+
+def _whole_seconds(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid:
+        return column
+
+
+def _judged(rows: pa.Table, part: Part) -> Part:
+    """Leave out rows without any value, and set aside those with more text than a pack takes."""
+    empty, size = pa.scalar(True), pa.scalar(0, pa.int64())
+    for name in rows.column_names:
+        if name == LINE:
+            continue
+        column = rows[name]
+        blank = pc.is_null(column)
+        if pa.types.is_string(column.type):
+            blank = pc.or_(blank, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True))
+            size = pc.add(size, pc.fill_null(pc.binary_length(column), 0))
+        empty = pc.and_(empty, blank)
+    huge = pc.greater(size, MAX_LINE_BYTES)
+    if pc.any(huge, min_count=0).as_py():
+        part.bad = [_too_large(row) for row in rows.filter(huge).to_pylist()]
+        empty = pc.and_(empty, pc.invert(huge))
+    part.empty = pc.sum(empty, min_count=0).as_py()
+    if part.empty or part.bad:
+        rows = rows.filter(pc.invert(pc.or_(empty, huge)))
+    part.rows = rows.combine_chunks()
+    return part
+
+
+def _too_large(row: dict[str, object]) -> BadLine:
+    line = row.pop(LINE)
+    reason = f"row_too_large: more than {MAX_LINE_BYTES} bytes of text, cut here"
+    return BadLine(int(str(line)), json.dumps(row, default=str, ensure_ascii=False)[: MAX_LINE_BYTES // 4], reason)

@@ -1,0 +1,82 @@
+"""A landed file as a sequence of parts, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from levada.core.errors import BadRecordError
+from levada.domains.declaration import Domain
+from levada.ingest import csv_rows, dialect, ndjson_lines, parquet_rows
+from levada.ingest.blocks import Block, Readable, blocks
+from levada.ingest.content import CSV, HEAD_BYTES, NDJSON, PARQUET, READ_BYTES, Content, inflating
+from levada.ingest.ledger import Plan, Progress
+from levada.ingest.parts import Part
+
+
+def first_progress(kind: str, content: Content, domain: Domain, spool: Path) -> Progress:
+    """Where the first row of a file stands.
+
+    Args:
+        kind: the format.
+        spool: where a Parquet file was copied to.
+
+    Raises:
+        BadRecordError: the file as a whole cannot be read, and why.
+    """
+    if kind == PARQUET:
+        parquet_rows.check(spool, domain)
+    if kind != CSV:
+        return Progress()
+    header = _header(content)
+    dialect.from_header(header, domain)
+    started = Progress(offset=len(header), line=2)
+    started.counts["lines"] = 1
+    return started
+
+
+def parquet_parts(spool: Path, domain: Domain, plan: Plan, progress: Progress) -> Iterator[Part]:
+    return parquet_rows.parts(spool, domain, start=progress.offset, block_rows=plan.block_rows)
+
+
+def text_parts(
+    open_at: Callable[[int], Readable], content: Content, domain: Domain, plan: Plan, progress: Progress
+) -> Iterator[Part]:
+    """What stands behind the progress.
+
+    Args:
+        open_at: the stored bytes from an offset on; plain files begin right where they go on.
+    """
+    if content.compression:
+        stream = inflating(open_at(0), content.compression)
+        _skip(stream, progress.offset)
+    elif progress.offset >= content.size:  # a range behind the end is an error to S3
+        return
+    else:
+        stream = open_at(progress.offset)
+    read = _reader(content, domain, plan)
+    line = progress.line
+    for block in blocks(stream, start=progress.offset, block_bytes=plan.block_bytes):
+        part = read(block, line)
+        line = part.next_line
+        yield part
+
+
+def _reader(content: Content, domain: Domain, plan: Plan) -> Callable[[Block, int], Part]:
+    if plan.format == NDJSON:
+        return ndjson_lines.read_block
+    form = dialect.from_header(_header(content), domain)
+    return lambda block, line: csv_rows.read_block(block, line, form)
+
+
+def _header(content: Content) -> bytes:
+    """The first line with its end."""
+    end = content.head.find(b"\n") + 1
+    if not end and len(content.head) == HEAD_BYTES:
+        raise BadRecordError("header_too_long", f"no line end within the first {HEAD_BYTES} bytes")
+    return content.head[:end] if end else content.head
+
+
+def _skip(stream: Readable, size: int) -> None:
+    while size and (data := stream.read(min(size, READ_BYTES))):
+        size -= len(data)
