@@ -58,5 +58,5 @@ def test_a_bad_order_is_refused_by_name(detail: Any, message: str) -> None:
 
 @pytest.mark.parametrize("source", [None, "aws.s3", "levada", 7])
 def test_only_schedules_and_our_own_tools_give_orders(source: Any) -> None:
-    with pytest.raises(ConfigError, match="must be aws.events, or a name that begins with levada."):
+    with pytest.raises(ConfigError, match=r"must be aws\.events, or a name that begins with levada\."):
         read({}, source)
