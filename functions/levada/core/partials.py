@@ -61,6 +61,11 @@ def from_rows(rows: pa.Table, *, width_s: int, opened: str, watermark_us: int | 
     """
     if not rows.num_rows:
         return columns.empty(PARTIAL)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a sum may be larger than any float: inf
+        return _from_rows(rows, width_s, opened, watermark_us)
+
+
+def _from_rows(rows: pa.Table, width_s: int, opened: str, watermark_us: int | None) -> pa.Table:
     times, values, width_us = to_numpy(rows["time"]), to_numpy(rows["value"]), width_s * 1_000_000
     starts = times - times % width_us
     series = _series_codes(rows)
@@ -94,6 +99,11 @@ def merge(partials: pa.Table | Sequence[pa.Table]) -> pa.Table:
     table = pa.concat_tables([t.select(PARTIAL.names).cast(PARTIAL) for t in tables] or [columns.empty(PARTIAL)])
     if table.num_rows < 2:
         return table
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _merge(table)
+
+
+def _merge(table: pa.Table) -> pa.Table:
     table = table.unify_dictionaries().combine_chunks()
     starts, series = to_numpy(table["window_start"]), _series_codes(table)
     order = np.lexsort((starts, series))
@@ -107,8 +117,7 @@ def merge(partials: pa.Table | Sequence[pa.Table]) -> pa.Table:
     group = np.repeat(np.arange(len(heads)), np.diff(np.append(heads, len(order))))
     weight = get["count"].astype(np.float64)
     means = np.nan_to_num(get["mean"])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count > 0, _sums(weight * means, heads) / count, np.nan)
+    mean = np.where(count > 0, _sums(weight * means, heads) / count, np.nan)
     shift = np.where(weight > 0, means - np.nan_to_num(mean)[group], 0.0)
     out: dict[str, Any] = {name: _sums(get[name], heads) for name in ("count", "missing", "sum", "late")}
     out |= {"mean": mean, "m2": _sums(get["m2"] + weight * shift * shift, heads)}
@@ -157,8 +166,7 @@ def _statistics(values: Floats, there: NDArray[np.bool_], heads: Ints) -> dict[s
     count = _sums(there.astype(np.int64), heads)
     sizes = np.diff(np.append(heads, len(values)))
     total = _sums(np.where(there, values, 0.0), heads)
-    with np.errstate(invalid="ignore"):
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     off = np.where(there, values - np.repeat(mean, sizes), 0.0)
     # a second pass over the deviations takes back what rounding lost in the mean
     mean = mean + np.where(count > 0, _sums(off, heads) / np.maximum(count, 1), 0.0)

@@ -117,6 +117,15 @@ def test_rows_of_windows_that_end_at_or_before_the_watermark_are_late(watermark_
     assert sum(partials(rows, watermark_s)["late"].to_pylist()) == late
 
 
+def test_values_whose_sum_no_float_holds_do_not_stop_the_stage() -> None:
+    rows: list[Row] = [("a", 0, 1.7e308, 0), ("a", 1, 1.7e308, 1), ("b", 0, 1.0, 2)]
+
+    big, small = merge([partials(rows), partials([("a", 2, 1.7e308, 3)])]).to_pylist()
+
+    assert (big["count"], big["min"], big["max"], big["sum"]) == (3, 1.7e308, 1.7e308, math.inf)
+    assert (small["count"], small["sum"], small["mean"]) == (1, 1.0, 1.0)
+
+
 def test_windows_are_half_open_and_aligned_to_the_epoch() -> None:
     rows: list[Row] = [("a", t, 1.0, i) for i, t in enumerate((-1, 0, 59, 60))]
 

@@ -17,8 +17,8 @@ from levadactl.triggers.aws import Aws, Clients
 from levadactl.triggers.errors import RunnerError
 from levadactl.triggers.files import JsonLog, Positions, locked
 from levadactl.triggers.memory_client import MemoryKinesis
+from levadactl.triggers.pacing import Pace
 from levadactl.triggers.runner import Runner, main
-from levadactl.triggers.unit import Pace
 from tests.unit.triggers.handlers import bodies
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:f"
@@ -115,7 +115,7 @@ class World:
             status_file=self.folder / "status.json",
             grace_s=grace_s,
             log=JsonLog(self.log),
-            pace=Pace(0.002, 0.002),
+            pace=Pace(hot_s=0.002, warm_s=0.002, most_iterators=1_000_000),
             look_every_s=0.02,
             status_every_s=0.01,
         )
