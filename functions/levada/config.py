@@ -38,6 +38,8 @@ class Config:
     """Rows of a file in one pack, 1 to 10000."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
+    fault_percent: int = 0
+    """Share of AWS calls that kill the function, percent, 0 to 50. Refused without AWS_ENDPOINT_URL: never on AWS."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -52,6 +54,8 @@ class Config:
             values[spec.name] = _whole(spec.name, raw) if isinstance(spec.default, int) else raw
         config = cls(**values)
         config._check()
+        if config.fault_percent and not env.get("AWS_ENDPOINT_URL"):
+            raise ConfigError(f"{PREFIX}FAULT_PERCENT={config.fault_percent}: must be 0 on AWS")
         return config
 
     def _check(self) -> None:
@@ -73,6 +77,7 @@ RANGES = {
     "idle_after_s": (0, 86_400),
     "fence_horizon_h": (1, 8_760),
     "pack_rows": (1, 10_000),
+    "fault_percent": (0, 50),
 }
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NEEDED = {

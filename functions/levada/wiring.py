@@ -60,7 +60,13 @@ class AwsDeps:
         import boto3
         from botocore.config import Config as BotoConfig
 
-        return boto3.client(service, config=BotoConfig(retries={"mode": "standard", "max_attempts": 4}, **options))  # type: ignore[call-overload]
+        settings = BotoConfig(retries={"mode": "standard", "max_attempts": 4}, **options)
+        client = boto3.client(service, config=settings)  # type: ignore[call-overload]
+        if self.config.fault_percent:
+            from levada.adapters.faults import inject
+
+            inject(client, self.config.fault_percent)
+        return client
 
     @cached_property
     def blobs(self) -> BlobStore:
