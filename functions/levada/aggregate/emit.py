@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -28,25 +28,51 @@ class Emitted:
 
 
 def emit(
-    outbox: pa.Table, token: ShardToken, generation: int, *, blobs: BlobStore, serving: ServingStore, done: Emitted
+    outbox: pa.Table,
+    token: ShardToken,
+    generation: int,
+    *,
+    blobs: BlobStore,
+    serving: ServingStore,
+    done: Emitted,
+    fresh: bool,
 ) -> None:
-    """Write the outbox of one committed generation: the serving table first, gold last."""
+    """Write the outbox of one committed generation: the serving table first, then gold, its last day at the very end.
+
+    Args:
+        fresh: this process has just committed it, so that nobody can have emitted it. Otherwise the object that is
+            written last tells whether somebody has.
+    """
     if not outbox.num_rows or done.knows(token, generation):
+        return
+    places = sorted(pc.unique(_places(outbox)).to_pylist())
+    last = _key(places[-1], token, generation)
+    if not fresh and next(iter(blobs.list(last)), None) is not None:
+        done.generations[token] = generation
         return
     listed = [item for item in segments.series_items(outbox) if (item["pk"], item["sk"]) not in done.series]
     serving.put([*segments.items(outbox, str(token), generation), *listed])
-    blobs.put_all(_gold(outbox, token, generation))
+    blobs.put_all(_gold(outbox, token, generation, places[:-1]))
+    blobs.put_all(_gold(outbox, token, generation, places[-1:]))
     done.series.update((item["pk"], item["sk"]) for item in listed)
     done.generations[token] = generation
 
 
-def _gold(outbox: pa.Table, token: ShardToken, generation: int) -> Iterator[tuple[str, bytes]]:
+def _places(outbox: pa.Table) -> pa.ChunkedArray:
+    days = pc.strftime(outbox["window_start"], "%Y-%m-%d")
+    return pc.binary_join_element_wise(outbox["domain"].cast(pa.string()), days, "/")
+
+
+def _key(place: str, token: ShardToken, generation: int) -> str:
+    domain, _, date = place.rpartition("/")
+    return keys.gold(domain, date, token, generation)
+
+
+def _gold(outbox: pa.Table, token: ShardToken, generation: int, places: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """One (key, Parquet) per domain and day."""
     n = outbox.num_rows
     named = outbox.append_column("shard", pa.repeat(pa.scalar(str(token)), n))
     named = named.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), n))
-    days = pc.strftime(named["window_start"], "%Y-%m-%d")
-    places = pc.binary_join_element_wise(named["domain"].cast(pa.string()), days, "/")
-    for place in pc.unique(places).to_pylist():
-        domain, _, date = place.rpartition("/")
-        rows = named.filter(pc.equal(places, place))
-        yield keys.gold(domain, date, token, generation), parquet.to_bytes(rows)
+    found = _places(outbox)
+    for place in places:
+        yield _key(place, token, generation), parquet.to_bytes(named.filter(pc.equal(found, place)))

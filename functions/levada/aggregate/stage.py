@@ -104,12 +104,21 @@ def watermarks(state: AggregateState, domains: Mapping[str, Domain]) -> dict[tup
 def commit(state: AggregateState, etag: str | None, token: ShardToken, deps: AggregateDeps) -> str:
     """Put the checkpoint, then emit what it closed. Raises ConflictError when somebody else committed first."""
     etag = deps.blobs.put_if(keys.checkpoint(STAGE, token), state.to_checkpoint().to_bytes(), etag=etag)
-    emit_outbox(state, token, deps)
+    emit_outbox(state, token, deps, fresh=True)
     return etag
 
 
-def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps) -> None:
-    emit(state.outbox, token, state.generation, blobs=deps.blobs, serving=deps.serving, done=deps.emitted)
+def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *, fresh: bool = False) -> None:
+    """Emit what the committed state's outbox holds, unless it is known, or seen, to be emitted."""
+    emit(
+        state.outbox,
+        token,
+        state.generation,
+        blobs=deps.blobs,
+        serving=deps.serving,
+        done=deps.emitted,
+        fresh=fresh,
+    )
 
 
 def _load(arn: str, token: ShardToken, deps: AggregateDeps) -> tuple[AggregateState, str | None]:

@@ -174,17 +174,30 @@ def test_nothing_is_emitted_that_is_not_committed() -> None:
     assert memory.serving.items == {}
 
 
-def test_a_warm_function_does_not_emit_twice_and_a_cold_one_writes_the_same_again() -> None:
-    memory, entries, warm = MemoryDeps(), _published([0, 1, 2, 3]), Emitted()
-    stage.run(clean_batch(entries), _deps(memory, warm))
-    puts, items = memory.blobs.puts, dict(memory.serving.items)
+@pytest.mark.parametrize("warm", [True, False])
+def test_what_is_emitted_is_not_written_again_by_a_warm_function_nor_by_a_cold_one(warm: bool) -> None:
+    memory, entries, known = MemoryDeps(), _published([0, 1, 2, 3]), Emitted()
+    stage.run(clean_batch(entries), _deps(memory, known))
+    puts = memory.blobs.puts
 
-    stage.run(clean_batch(entries), _deps(memory, warm))
+    stage.run(clean_batch(entries), _deps(memory, known if warm else Emitted()))
+
     assert memory.blobs.puts == puts
+
+
+def test_an_emission_that_was_cut_short_before_its_last_object_is_made_again_and_is_the_same() -> None:
+    memory, entries = MemoryDeps(), _published([0, 4, 8, 12])  # windows of two days close
+    stage.run(clean_batch(entries), _deps(memory))
+    gold = [blob.key for blob in memory.blobs.list("gold/")]
+    items, rows = dict(memory.serving.items), _gold(memory)
+    assert len(gold) == 2
+    memory.blobs.delete([gold[-1]])
+    memory.serving.items.popitem()
+
     stage.run(clean_batch(entries), _deps(memory))
 
-    assert memory.blobs.puts > puts
     assert memory.serving.items == items
+    assert _gold(memory) == rows
 
 
 def test_a_record_that_is_no_pack_of_rows_is_quarantined_and_the_rest_goes_on() -> None:

@@ -1,0 +1,126 @@
+# Every chore of this repository, each the command that CI runs too. Needs python3.11 or newer, make, and a package registry.
+# ARGS passes through to the tool: make test ARGS="-k clean -x"; make demo DATA=file.csv loads your own file.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PY := $(BIN)/python
+# Its own makefile builds must not inherit this make's flags; they run pip of the same environment.
+SAM := env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$(or $(AWS_DEFAULT_REGION),us-east-1) \
+  PYTHON="$(CURDIR)/.venv-sam/bin/python" .venv-sam/bin/sam
+UV := .venv-lock/bin/uv
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Runtime and instruction set of a build: make build PYTHON_VERSION=3.13 ARCHITECTURE=arm64
+PYTHON_VERSION ?= 3.12
+ARCHITECTURE ?= x86_64
+OVERRIDES := PythonVersion=$(PYTHON_VERSION) Architecture=$(ARCHITECTURE)
+
+# The first interpreter that is new enough; PYTHON=/path/to/python names another.
+define make_venv
+	found=; for candidate in $(PYTHON) python3 python3.12 python3.13 python3.11; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	[ -n "$$found" ] || { echo "levada needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || echo none)." \
+	  "Install one, or name it: make $@ PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+	"$$found" -m venv $(1) || { echo "$$found cannot make a virtual environment;" \
+	  "on Debian and Ubuntu install its venv package (python3-venv)" >&2; exit 1; }
+endef
+
+##@ Start here
+.PHONY: help demo test
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.stamp ## The whole path on real input: a file to exact windows, checked. DATA=file.csv for yours
+	$(BIN)/levada demo $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+test: .venv/.stamp ## All tests that need neither Docker nor network
+	$(PY) -m pytest $(ARGS)
+
+##@ The embedded stack
+.PHONY: up down reset status
+up: .venv/.stamp ## Start the embedded stack and deploy to it
+	$(BIN)/levada up $(ARGS)
+
+down: .venv/.stamp ## Stop whatever levada started
+	$(BIN)/levada down $(ARGS)
+
+reset: .venv/.stamp ## Empty the embedded stack
+	$(BIN)/levada reset $(ARGS)
+
+status: .venv/.stamp ## What runs, and how far it has come
+	$(BIN)/levada status $(ARGS)
+
+##@ Develop
+.PHONY: dev check lint format types test-stack simulate
+dev: .venv/.stamp ## Make or refresh .venv from the lock
+
+.venv/.stamp: pyproject.toml requirements/dev.txt
+	@[ -x $(PY) ] || { echo "making .venv"; $(call make_venv,.venv); }
+	@echo "installing the locked dependencies (about a minute the first time)"
+	@$(PY) -m pip install -q --no-deps --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: lint types test ## Lint, types and tests: do this before you push
+
+lint: .venv/.stamp ## Style, formatting and the template's linter
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/cfn-lint
+
+format: .venv/.stamp ## Let ruff fix what it can
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+types: .venv/.stamp ## Static types, strict
+	$(PY) -m mypy $(ARGS)
+
+test-stack: .venv/.stamp ## Only the tests on the embedded stack
+	$(PY) -m pytest -m stack $(ARGS)
+
+simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=1000
+	SEEDS=$(or $(SEEDS),200) $(PY) -m pytest -m simulation $(ARGS)
+
+##@ Build and deploy
+.PHONY: build validate sizes lock clean
+build: .venv-sam/.stamp ## Artifacts of all functions. PYTHON_VERSION=3.13 ARCHITECTURE=arm64 for others
+	@# Always all of them: sam build OneFunction empties the folder first.
+	$(SAM) build --parameter-overrides $(OVERRIDES) $(ARGS)
+
+validate: .venv-sam/.stamp ## sam validate --lint
+	$(SAM) validate --lint $(ARGS)
+
+sizes: .venv/.stamp ## Size and import time of what make build made; fails over budget
+	@[ -f .aws-sam/build/template.yaml ] || $(MAKE) --no-print-directory build
+	$(PY) -m levadactl.sizes $(ARGS)
+
+.venv-sam/.stamp: requirements/sam.txt
+	@[ -x .venv-sam/bin/python ] || { echo "making .venv-sam (SAM CLI pins what others need newer: it lives alone)"; $(call make_venv,.venv-sam); }
+	@.venv-sam/bin/python -m pip install -q --no-deps --require-hashes -r requirements/sam.txt
+	@touch $@
+
+.venv-lock/.stamp: Makefile
+	@[ -x .venv-lock/bin/python ] || { $(call make_venv,.venv-lock); }
+	@.venv-lock/bin/python -m pip install -q uv==0.13.8
+	@touch $@
+
+# Versions that a lock already holds stay until ARGS="--upgrade-package name" or the pin in pyproject.toml moves them.
+# boto3 and its kin come with the Lambda runtime; setuptools is declared by awswrangler and never imported.
+LOCK := $(UV) pip compile -q --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock"
+RUNTIME_HAS := $(addprefix --no-emit-package ,boto3 botocore s3transfer urllib3 setuptools)
+lock: .venv-lock/.stamp ## Rewrite the lock files from pyproject.toml. ARGS="--upgrade-package pyarrow"
+	$(LOCK) $(ARGS) --universal --python-version 3.11 --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) $(ARGS) --python-version 3.11 -o requirements/sam.txt requirements/sam.in
+	for group in base columnar aggregate archive; do \
+	  $(LOCK) $(RUNTIME_HAS) --python-version 3.12 --python-platform x86_64-manylinux_2_28 -c requirements/dev.txt \
+	    --extra $$group -o functions/requirements/$$group.txt pyproject.toml; \
+	  $(LOCK) $(RUNTIME_HAS) --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	    --override functions/requirements/py311/overrides.in \
+	    --extra $$group -o functions/requirements/py311/$$group.txt pyproject.toml; \
+	done
+
+clean: ## Remove what was built (not the environments, not the stack's data)
+	rm -rf .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find functions infra tests -name __pycache__ -type d -prune -exec rm -rf {} +
