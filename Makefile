@@ -80,8 +80,8 @@ types: .venv/.stamp ## Static types, strict
 test-stack: .venv/.stamp ## Only the tests on the embedded stack
 	$(PY) -m pytest -m stack $(ARGS)
 
-simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=1000
-	SEEDS=$(or $(SEEDS),200) $(PY) -m pytest -m simulation $(ARGS)
+simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
+	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
 
 ##@ Build and deploy
 .PHONY: build validate sizes lock clean

@@ -1,0 +1,303 @@
+"""The event files: one case, one file. Each is built here, with what it shows and a line that runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from levadactl import events
+from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
+
+LANDED = "landing/air_quality/AirQualityUCI.csv"
+FILE_ROWS = 48
+GONE = "landing/air_quality/gone.csv"
+"""Named by an event, and not there any more."""
+
+FUNCTIONS = {
+    "clean": "CleanFunction",
+    "aggregate": "AggregateFunction",
+    "archive": "ArchiveFunction",
+    "query": "QueryFunction",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One event file, ``events/<stage>/<name>.json``."""
+
+    stage: str
+    name: str
+    shows: str
+    build: Callable[[], dict[str, Any]]
+
+    @property
+    def path(self) -> str:
+        return f"{self.stage}/{self.name}.json"
+
+    @property
+    def function(self) -> str:
+        """Logical id in the template of the function that gets this event."""
+        if self.stage == "ingest":
+            return "IngestHttpFunction" if "httpMethod" in self.build() else "IngestFilesFunction"
+        return FUNCTIONS[self.stage]
+
+    def text(self) -> str:
+        return json.dumps(self.build(), indent=2) + "\n"
+
+
+def landed(key: str) -> bytes | None:
+    """What ``levada invoke`` and the tests put under a key that an event names; None for an object that is gone."""
+    return None if key == GONE or not key.startswith("landing/") else _file()
+
+
+@cache
+def _file() -> bytes:
+    from levadactl import generate
+
+    body = [generate.HEADER, *(";".join(fields) for fields in generate.rows(1, FILE_ROWS)), ";" * 16]
+    return ("\r\n".join(body) + "\r\n").encode()
+
+
+BAD_NUMBER = {"CO(GT)": "n/a"}
+BAD_DATE = {"Date": "2025-02-31"}
+
+
+@cache
+def clean_records() -> tuple[bytes, ...]:
+    """What the clean stage itself publishes for three good hours: the contract between the stages, in a file."""
+    from levada.clean.handler import stage_deps
+    from levada.clean.stage import run
+    from levada.core.kinesis_event import parse
+    from levadactl.memory import MemoryDeps
+
+    deps = MemoryDeps()
+    batch = parse(kinesis([ndjson_pack([row(0), row(1), row(2)])]))
+    if batch is not None:
+        run(batch, stage_deps(deps))
+    return tuple(entry.data for entry in deps.clean.entries)
+
+
+def _without(header_field: str) -> bytes:
+    pack = ndjson_pack([row(0)])
+    line, _, body = pack.partition(b"\n")
+    header = json.loads(line.removeprefix(b"LVP1"))
+    del header[header_field]
+    return b"LVP1" + events.compact(header) + b"\n" + body
+
+
+def _once_more(bodies: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return (*bodies, *bodies)
+
+
+WINDOWS = {
+    "domain": "air_quality",
+    "series": "station-1",
+    "metric": "co",
+    "since": "2025-12-01T00:00:00Z",
+    "until": "2025-12-02T00:00:00Z",
+}
+
+CASES = (
+    # ------------------------------------------------------------------ ingest: files
+    Case("ingest", "one_object", "a file under landing/ becomes packs on the raw stream", lambda: s3(LANDED)),
+    Case(
+        "ingest",
+        "key_with_space",
+        "keys arrive URL-encoded: a blank is a plus, ü is %C3%BC",
+        lambda: s3("landing/air_quality/Station Süd 1.csv"),
+    ),
+    Case(
+        "ingest",
+        "two_objects",
+        "two keys with the same content: the second changes nothing but a counter",
+        lambda: s3(LANDED, "landing/air_quality/copy.csv"),
+    ),
+    Case("ingest", "object_deleted", "not a creation: nothing to do", lambda: s3(LANDED, name="ObjectRemoved:Delete")),
+    Case("ingest", "object_gone", "the object is gone when its event arrives: nothing to load", lambda: s3(GONE)),
+    # ------------------------------------------------------------------ ingest: HTTP
+    Case("ingest", "one_event", "one reading", lambda: rest("POST", "/v1/event", body=events.compact(row(0)))),
+    Case(
+        "ingest",
+        "batch",
+        "three readings in one request",
+        lambda: rest("POST", "/v1/events/batch", body=events.compact([row(0), row(1), row(2)])),
+    ),
+    Case(
+        "ingest",
+        "batch_with_bad",
+        "the answer names the item that was refused, and why; the others are taken",
+        lambda: rest("POST", "/v1/events/batch", body=events.compact([row(0), "not a reading", row(2)])),
+    ),
+    Case(
+        "ingest", "not_json", "refused with 400", lambda: rest("POST", "/v1/event", body=b'{"domain": "air_quality",')
+    ),
+    Case(
+        "ingest",
+        "base64_body",
+        "API Gateway encodes bodies of binary media types",
+        lambda: rest("POST", "/v1/event", body=events.compact(row(0)), in_base64=True),
+    ),
+    Case(
+        "ingest",
+        "unknown_domain",
+        "refused with 4xx, naming the domains there are",
+        lambda: rest("POST", "/v1/event", body=events.compact(row(0, domain="weather"))),
+    ),
+    # ------------------------------------------------------------------ clean
+    Case("clean", "one_good", "a pack of one reading", lambda: kinesis([ndjson_pack([row(0)])])),
+    Case(
+        "clean",
+        "good_bad_good",
+        "a number that is none, between two good readings: they go on, it goes to quarantine",
+        lambda: kinesis([ndjson_pack([row(i, **(BAD_NUMBER if i == 1 else {}))], position=i) for i in range(3)]),
+    ),
+    Case(
+        "clean",
+        "all_bad",
+        "31 February, a domain that nobody knows, a record that is no JSON: all in quarantine",
+        lambda: kinesis([ndjson_pack([row(0, **BAD_DATE)]), row(0, domain="weather"), b"hello"]),
+    ),
+    Case(
+        "clean",
+        "same_record_twice",
+        "a producer's retry: the same pack with two sequence numbers counts once",
+        lambda: kinesis([ndjson_pack([row(0)]), ndjson_pack([row(0)])]),
+    ),
+    Case(
+        "clean",
+        "not_utf8",
+        "UTF-16 from a producer that nobody asked",
+        lambda: kinesis([b"\xff\xfe" + '{"domain":"air_quality"}'.encode("utf-16-le")]),
+    ),
+    Case(
+        "clean",
+        "gzip_body",
+        "a pack of 24 readings, NDJSON under gzip",
+        lambda: kinesis([ndjson_pack([row(i) for i in range(24)])]),
+    ),
+    Case(
+        "clean",
+        "plain_json",
+        "records of a producer that knows no packs: an object, an array, NDJSON",
+        lambda: kinesis(
+            [row(0), events.compact([row(1), row(2)]), events.compact(row(3)) + b"\n" + events.compact(row(4))]
+        ),
+    ),
+    Case(
+        "clean",
+        "future_version",
+        "a header field and a column of a later version: accepted",
+        lambda: kinesis([ndjson_pack([row(0, PM10=17.5)], region="eu")]),
+    ),
+    Case(
+        "clean",
+        "older_version",
+        "a header without `count`: quarantined, as nobody can say whether the pack is whole",
+        lambda: kinesis([_without("count")]),
+    ),
+    # ------------------------------------------------------------------ aggregate
+    Case(
+        "aggregate",
+        "one_pack",
+        "three hours of 13 metrics as clean publishes them",
+        lambda: kinesis(clean_records(), stream="clean"),
+    ),
+    Case(
+        "aggregate",
+        "same_pack_twice",
+        "clean sent a record again: its rows count once",
+        lambda: kinesis(_once_more(clean_records()), stream="clean"),
+    ),
+    Case("aggregate", "not_a_pack", "a plain record: quarantined", lambda: kinesis([row(0)], stream="clean")),
+    # ------------------------------------------------------------------ archive
+    Case("archive", "on_time", "the minute's run", schedule),
+    Case("archive", "fired_twice", "the same run once more (same id, same time)", schedule),
+    Case("archive", "late_by_an_hour", "a run that was due an hour ago", lambda: schedule("2025-12-31T23:00:00Z")),
+    # ------------------------------------------------------------------ query
+    Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
+    Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
+    Case(
+        "query",
+        "unknown_series",
+        "a series that has no windows: an empty list",
+        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"series": "station-99"}),
+    ),
+    Case("query", "no_query", "queryStringParameters is null without a query", lambda: rest("GET", "/v1/series")),
+    Case(
+        "query",
+        "base64_body",
+        "a GET with a body, encoded: the body is ignored",
+        lambda: rest("GET", "/v1/series", query={"domain": "air_quality"}, body=b"{}", in_base64=True),
+    ),
+    Case(
+        "query",
+        "trailing_slash",
+        "/v1/windows/ is /v1/windows",
+        lambda: rest("GET", "/v1/windows/", query=WINDOWS, resource="/v1/windows"),
+    ),
+    Case(
+        "query",
+        "bad_parameter",
+        "422 that names the parameter, its value and what is allowed",
+        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
+    ),
+)
+
+
+def event(name: str) -> dict[str, Any]:
+    """The event ``<stage>/<case>``. Raises KeyError when there is no such case."""
+    return {f"{case.stage}/{case.name}": case for case in CASES}[name].build()
+
+
+def readme() -> str:
+    """events/README.md."""
+    lines = [
+        "# Event files",
+        "",
+        "One file, one case; the same files feed `levada invoke`, `sam local invoke` and the tests. They are built by",
+        "`infra/levadactl/cases.py`: change the case there, then run `python -m levadactl.events write`.",
+        "`levada invoke` runs the real handler on stores in memory and shows what it answers and leaves behind.",
+        "",
+        "| file | shows | run |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{case.path}` | {case.shows} | `levada invoke {case.stage} events/{case.path}`<br>"
+        f"`sam local invoke {case.function} -e events/{case.path}` |"
+        for case in CASES
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def wanted() -> dict[str, str]:
+    """Every file below events/ with its text."""
+    return {case.path: case.text() for case in CASES} | {"README.md": readme()}
+
+
+def write(folder: Path) -> int:
+    """Make all files, remove event files that are no case. Returns how many were written."""
+    files = wanted()
+    for stale in set(_there(folder)) - set(files):
+        (folder / stale).unlink()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return len(files)
+
+
+def differences(folder: Path) -> list[str]:
+    """One line per file that is missing, superfluous, or not as built."""
+    files, there = wanted(), _there(folder)
+    out = [f"{name}: missing" for name in files if name not in there]
+    out += [f"{name}: no such case" for name in there if name not in files]
+    out += [f"{name}: not as built" for name in there if name in files and (folder / name).read_text() != files[name]]
+    return sorted(out)
+
+
+def _there(folder: Path) -> list[str]:
+    found = [*folder.glob("*/*.json"), *folder.glob("README.md")]
+    return sorted(path.relative_to(folder).as_posix() for path in found)

@@ -1,0 +1,207 @@
+"""levada upload, replay, peek, invoke, windows, generate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from levadactl import console
+from levadactl.console import JsonOption
+from levadactl.errors import LevadactlError
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, NDJSON or Parquet; also .gz, .zst.")]
+DomainOption = Annotated[str, typer.Option("--domain", help="Whose declaration reads the file.")]
+AIR = "air_quality"
+
+
+class Stream(StrEnum):
+    """The two streams."""
+
+    raw = "raw"
+    clean = "clean"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command(epilog="Example: levada upload AirQualityUCI.csv --wait")(upload)
+    app.command(epilog="Example: levada replay AirQualityUCI.csv --speedup 36000")(replay)
+    app.command(epilog="Example: levada peek --stream clean --from-start --limit 2")(peek)
+    app.command(epilog="Example: levada invoke clean events/clean/good_bad_good.json")(invoke)
+    app.command(epilog="Example: levada windows --metric co --since 2004-03-10 --until 2004-03-12")(windows)
+    app.command(epilog="Example: levada generate air_quality --rows 100000 --bad 1% --out /tmp/readings.csv")(generate)
+
+
+def upload(
+    file: File,
+    domain: DomainOption = AIR,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name under landing/<domain>/ instead of the file's.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the last row is in its window.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a file into the lake's landing/; its arrival starts the load. The same content is loaded once."""
+    from levadactl import loading
+    from levadactl.domains import domain_named
+    from levadactl.places import Place
+
+    chosen, place = domain_named(domain), Place.current()
+    lake, content = loading.Lake.of(place), loading.sha256_of(file)
+    known = lake.ledger(chosen.name, loading.TENANT, content)
+    with console.progress(f"uploading {file.name}", file.stat().st_size, unit="bytes") as advance:
+        key = loading.upload(place, file, domain=chosen.name, name=name, advance=advance)
+    answer: dict[str, Any] = {"key": key, "bucket": place.bucket, "sha256": content, "known": bool(known)}
+    if wait:
+        load = loading.Load(lake, place, chosen.name, content, key)
+        ledger = load.wait(known=known, on_state=console.say)
+        answer |= {"done": True, "counts": ledger["counts"], "duplicates": ledger["duplicates"]}
+    console.answer(answer, as_json=as_json)
+
+
+def replay(
+    file: File,
+    domain: DomainOption = AIR,
+    speedup: Annotated[
+        float, typer.Option("--speedup", min=0, help="Times faster than the rows' own times; 0: as fast as possible.")
+    ] = 0.0,
+    again: Annotated[bool, typer.Option("--again", help="Begin at the first row, whatever was sent before.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a file's rows through the raw stream, paced by their times. Interrupt it; the same command goes on.
+
+    A pack that is sent twice counts once; a file that is loaded as well counts twice.
+    """
+    from levada.adapters.kinesis import KinesisSink
+    from levada.wiring import SystemClock
+    from levadactl import loading, replaying
+    from levadactl.domains import domain_named
+    from levadactl.embedded.state import state_dir
+    from levadactl.places import Place
+
+    chosen, place = domain_named(domain), Place.current()
+    stream = loading.Streams(place, loading.Lake.of(place))
+    progress = replaying.Progress.load(
+        place.state or state_dir(), loading.sha256_of(file), stream.created_s("raw"), again=again
+    )
+    resumed = progress.rows
+    due = list(replaying.packs_of(file, chosen))
+    with console.progress(f"replaying {file.name}", sum(one.rows for one in due), unit="rows") as advance:
+        sink = KinesisSink(place.client("kinesis"), place.raw_stream)
+        replaying.replay(iter(due), sink, SystemClock(), progress, speedup=speedup, on_rows=advance)
+    console.answer(
+        {"file": str(file), "rows": progress.rows, "packs": progress.sent, "resumed_at_row": resumed}, as_json=as_json
+    )
+
+
+def peek(
+    stream: Annotated[Stream, typer.Option("--stream", help="Which stream.")] = Stream.raw,
+    from_start: Annotated[bool, typer.Option("--from-start", help="The oldest records, not the newest.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many records.")] = 5,
+    key: Annotated[str | None, typer.Option("--key", help="Only records in which this text stands.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at records of a stream: shard, sequence number, header and the first rows."""
+    from levadactl import peeking
+    from levadactl.places import Place
+
+    place = Place.current()
+    name = place.raw_stream if stream is Stream.raw else place.clean_stream
+    seen = peeking.peek(place, name, from_start=from_start, limit=limit, key=key)
+    console.answer({"stream": name, "records": [asdict(one) for one in seen]}, as_json=as_json)
+
+
+def invoke(
+    stage: Annotated[
+        str, typer.Argument(help="ingest (either), ingest-files, ingest-http, clean, aggregate, archive or query.")
+    ],
+    event: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON event, as for sam local invoke -e.")],
+    as_json: JsonOption = True,  # noqa: ARG001  # the answer of a function is JSON, for people too
+) -> None:
+    """Run a stage's real handler on an event in this process; nothing is needed, nothing is kept.
+
+    Prints what it answers and what it left behind in stores that exist in memory only.
+    """
+    from levadactl import invoking
+
+    try:
+        parsed = json.loads(event.read_text())
+    except ValueError as err:
+        raise LevadactlError(f"{event} is not JSON: {err}") from err
+    if not isinstance(parsed, dict):
+        raise LevadactlError(f"{event} holds a {type(parsed).__name__}: an event is a JSON object")
+    deps = invoking.memory_deps()
+    invoking.prepare(stage, parsed, deps)
+    before = invoking.left_behind(deps)
+    answer = invoking.run(stage, parsed, deps)
+    after = invoking.left_behind(deps)
+    console.answer({"answer": answer, "left_behind": invoking.new(before, after)}, as_json=True)
+
+
+def windows(
+    domain: DomainOption = AIR,
+    since: Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -24h.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Windows that start before; like --since.")] = None,
+    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    width: Annotated[int | None, typer.Option("--width", help="Merge into windows of so many seconds.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many windows.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Closed windows, over the HTTP API, as any client gets them."""
+    from levadactl.charts import number
+    from levadactl.http import get
+    from levadactl.places import Place
+
+    query = {"domain": domain, "since": since, "until": until, "series": series, "metric": metric}
+    query |= {"width": None if width is None else str(width), "limit": str(limit)}
+    found = get(Place.current().api_url, "/v1/windows", {k: v for k, v in query.items() if v is not None})
+    names = ("count", "missing", "min", "mean", "max")
+    human = console.table(
+        "",
+        ["start", "series", "metric", *names],
+        [
+            [row["start"], row["series"], row["metric"], *(number(row[name]) for name in names)]
+            for row in found["windows"]
+        ],
+    )
+    console.answer(found, as_json=as_json, human=None if as_json else human)
+
+
+def generate(
+    domain: Annotated[str, typer.Argument(help="Only air_quality has a generator.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Readings.")] = 9_357,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same file.")] = 1,
+    every_s: Annotated[
+        int | None, typer.Option("--every-s", min=1, help="Seconds between readings; default 3600, less for many rows.")
+    ] = None,
+    bad: Annotated[str, typer.Option("--bad", help="Share of broken lines, such as 1% or 0.01.")] = "0",
+    as_json: JsonOption = False,
+) -> None:
+    """Write made-up readings in the published dialect; says exactly what it wrote."""
+    from levadactl import generate as generator
+
+    if domain != AIR:
+        raise LevadactlError(f"domain {domain!r}: only {AIR} has a generator")
+    try:
+        with console.progress(f"writing {out.name}", rows, unit="rows") as advance:
+            ledger = generator.write(out, n=rows, seed=seed, bad=_share(bad), every_s=every_s, on_rows=advance)
+    except ValueError as err:
+        raise LevadactlError(str(err)) from err
+    answer = {"file": str(out), **asdict(ledger), "bad": dict(ledger.bad)}
+    answer |= {"measurements": ledger.measurements, "values": ledger.values}
+    if not as_json:
+        answer["bad_lines"] = len(ledger.bad_lines)
+    console.answer(answer, as_json=as_json)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError as err:
+        raise LevadactlError(f"--bad {text!r}: must be a share such as 1% or 0.01") from err

@@ -1,0 +1,259 @@
+"""After streams were lost (the embedded emulator was killed): bring back from the lake what no stage has applied yet.
+
+Three things can be under way when streams vanish, and each has left something in the lake:
+
+- rows that clean had committed and aggregate had not applied: they stand in silver, and go to the new clean stream
+  under their old identity, so that aggregate's fences tell what is new;
+- a batch that clean had written to bronze and not committed: clean runs once more on the very same records;
+- a file of which not all packs had come to clean: its ledger tells, and whoever loads it again completes it.
+
+The serving table is an index, made again from gold. Repeating any of this changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from levada.clean import stage as clean
+from levada.config import Config
+from levada.core import keys, kinesis_event, packs, parquet, segments
+from levada.core.errors import BadRecordError
+from levada.core.kinesis_event import Batch, StreamRecord
+from levada.core.partials import PARTIAL
+from levada.core.positions import PackFences, RowFences, ShardToken
+from levada.core.publishing import publish
+from levada.domains.registry import enabled
+from levada.ports import Clock, RecordSink
+from levadactl.loading import Lake, Streams
+from levadactl.republishing import spans, unapplied
+from levadactl.triggers.event import Envelope
+from levadactl.triggers.model import Record
+
+if TYPE_CHECKING:
+    from levadactl.places import Place
+
+MAX_BATCH_BYTES = 4_000_000
+RETENTION_S = 24 * 3600
+"""Of a stream: nothing that was lost with it is older."""
+PARTIAL_NAMES = PARTIAL.names
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What was brought back."""
+
+    records_cleaned: int = 0
+    """Stream records of batches that clean had not committed."""
+    rows_republished: int = 0
+    """Canonical rows that aggregate had not applied."""
+    rows_applied_before: int = 0
+    """Rows of the last day that it had."""
+    served_items: int = 0
+    """Items of the serving table, made from gold."""
+    load_again: list[dict[str, Any]] = field(default_factory=list)
+    """Files of which something was lost on its way: ``key``, ``sha256``, ``rows_read``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the recovery needs of the outside."""
+
+    lake: Lake
+    sink: RecordSink
+    """The new clean stream."""
+    clock: Clock
+    config: Config
+    raw_arn: str
+    raw_created_s: int
+
+
+def recover(place: Place) -> dict[str, Any]:
+    """Bring back what the lake of this place holds and its streams have lost; numbers of what was done."""
+    return asdict(run(_ports(place)))
+
+
+def _ports(place: Place) -> Ports:
+    from levada.adapters.kinesis import KinesisSink
+    from levada.wiring import SystemClock
+
+    lake = Lake.of(place)
+    kinesis = place.client("kinesis")
+    stream = kinesis.describe_stream_summary(StreamName=place.raw_stream)["StreamDescriptionSummary"]
+    function = place.client("lambda").get_function_configuration(FunctionName=place.function("clean"))
+    return Ports(
+        lake=lake,
+        sink=KinesisSink(kinesis, place.clean_stream),
+        clock=SystemClock(),
+        config=Config.from_env(function.get("Environment", {}).get("Variables", {})),
+        raw_arn=stream["StreamARN"],
+        raw_created_s=Streams(place, lake).created_s("raw"),
+    )
+
+
+def run(ports: Ports) -> Recovery:
+    """Everything, in the order in which it must happen."""
+    done = Recovery()
+    lost = sorted(
+        {span.token for _, span in spans(ports.lake, "bronze/") if span.token.created_s < ports.raw_created_s}
+    )
+    _republish(lost, ports, done)
+    for token in lost:  # behind the rows that came before: a fence is a high-water mark
+        done.records_cleaned += _finish_clean(token, ports)
+    done.served_items = _serve_again(ports.lake)
+    done.load_again = _unfinished(ports)
+    return done
+
+
+def _republish(lost: Sequence[ShardToken], ports: Ports, done: Recovery) -> None:
+    headers = ports.lake.headers("clean")
+    mine = {token: headers[token] for token in lost if token in headers}
+    fences = RowFences()
+    for header in ports.lake.headers("aggregate").values():
+        fences.inherit(RowFences.from_json(header["fences"]))
+    last_s = max((int(header["updated_s"]) for header in mine.values()), default=0)
+    since_us = (last_s - min(RETENTION_S, ports.config.fence_horizon_h * 1800)) * 1_000_000
+    for token, header in mine.items():
+        found = unapplied(ports.lake, token, mark=int(header["mark"]), since_us=since_us, fences=fences)
+        for entries, fresh, before in found:
+            publish(ports.sink, entries, ports.clock)
+            done.rows_republished += fresh
+            done.rows_applied_before += before
+
+
+# ------------------------------------------------------------------ batches that clean had not committed
+
+
+class _LostStream:
+    """The topology of a stream that is no more: its shards inherit from all that is known of it."""
+
+    def __init__(self, token: ShardToken, known: Iterable[ShardToken]) -> None:
+        self._token = token
+        self._siblings = [other for other in known if other.created_s == token.created_s and other != token]
+
+    def created_s(self, arn: str) -> int:  # noqa: ARG002  # the port's argument
+        return self._token.created_s
+
+    def parents(self, arn: str, token: ShardToken) -> Sequence[ShardToken]:  # noqa: ARG002  # the port's argument
+        return self._siblings if token == self._token else ()
+
+
+def _finish_clean(token: ShardToken, ports: Ports) -> int:
+    headers = ports.lake.headers("clean")
+    mark = int(headers[token]["mark"]) if token in headers else -1
+    applied = PackFences()
+    for header in headers.values():
+        applied.inherit(PackFences.from_json(header["fences"]))
+    records: dict[int, StreamRecord] = {}
+    for key, span in spans(ports.lake, "bronze/"):
+        if span.token == token and int(span.last) > mark:
+            found = _bronze_records(ports.lake.blobs.get(key)[0])
+            records.update({r.sequence: r for r in found if r.sequence > mark and not _is_applied(r, applied)})
+    deps = clean.CleanDeps(
+        blobs=ports.lake.blobs,
+        sink=ports.sink,
+        topology=_LostStream(token, headers),
+        clock=ports.clock,
+        domains=enabled(ports.config.domains_enabled),
+        tenant=ports.config.tenant,
+        max_skew_s=ports.config.max_skew_s,
+        fence_horizon_h=ports.config.fence_horizon_h,
+    )
+    done = 0
+    for batch in _batches([records[n] for n in sorted(records)]):
+        done += clean.run(_as_delivered(batch, token, ports.raw_arn), deps).applied
+    return done
+
+
+def _as_delivered(records: Sequence[StreamRecord], token: ShardToken, arn: str) -> Batch:
+    """A batch of the lost shard, by the one way in which batches come to clean."""
+    envelope = Envelope(shard_id=f"shardId-{token.number:012d}", stream_arn=arn, region="", role_arn="")
+    event = envelope.event(Record(str(r.sequence), r.partition_key, r.data, r.arrived_us / 1e6) for r in records)
+    batch = kinesis_event.parse(event)
+    if batch is None:
+        raise ValueError("a batch has records")
+    return batch
+
+
+def _bronze_records(body: bytes) -> Iterator[StreamRecord]:
+    table = parquet.from_bytes(body, ["sequence", "arrived", "partition_key", "payload"])
+    table = table.set_column(1, "arrived", table["arrived"].cast(pa.int64()))
+    for row in table.to_pylist():
+        yield StreamRecord(int(row["sequence"]), row["arrived"], row["payload"], row["partition_key"])
+
+
+def _is_applied(record: StreamRecord, applied: PackFences) -> bool:
+    try:
+        header = packs.split(record.data)[0] if packs.is_pack(record.data) else None
+    except BadRecordError:
+        return False
+    return header is not None and header.source in applied.sets and header.position in applied.sets[header.source]
+
+
+def _batches(records: Sequence[StreamRecord]) -> Iterator[tuple[StreamRecord, ...]]:
+    batch: list[StreamRecord] = []
+    size = 0
+    for record in records:
+        if batch and size + len(record.data) > MAX_BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(record)
+        size += len(record.data)
+    if batch:
+        yield tuple(batch)
+
+
+# ------------------------------------------------------------------ the serving table, and files
+
+
+def _serve_again(lake: Lake) -> int:
+    n = 0
+    for key, body in lake.bodies("gold/"):
+        name = key.rpartition("/")[2].removesuffix(".parquet")
+        token, _, generation = name.rpartition("-")
+        partials = parquet.from_bytes(body).select(PARTIAL.names).cast(PARTIAL)
+        items = [*segments.items(partials, token, int(generation)), *segments.series_items(partials)]
+        lake.serving.put(items)
+        n += len(items)
+    return n
+
+
+def _unfinished(ports: Ports) -> list[dict[str, Any]]:
+    """Files of which a pack was sent, or was still to be sent, and has not come to clean."""
+    applied = PackFences()
+    for header in ports.lake.headers("clean").values():
+        applied.inherit(PackFences.from_json(header["fences"]))
+    # Fences of loads that were finished long ago have expired: their silence says nothing.
+    old_s = ports.clock.now_s() - ports.config.fence_horizon_h * 2700
+    found = []
+    for key, body in ports.lake.bodies("checkpoints/ingest/"):
+        ledger: Mapping[str, Any] = json.loads(body)
+        _, _, domain, tenant, name = key.split("/")
+        content = name.removesuffix(".json")
+        if ledger["done"] and (ledger["updated_s"] < old_s or _all_there(ledger, applied, domain, tenant, content)):
+            continue
+        first = next(iter(ledger["names"]), f"{keys.LANDING}{domain}/")
+        found.append({"key": first, "sha256": content, "rows_read": ledger["counts"]["rows_read"]})
+    return found + [{"key": key, "sha256": None, "rows_read": 0} for key in _never_seen(ports.lake)]
+
+
+def _never_seen(lake: Lake) -> Iterator[str]:
+    """Landed objects of which ingest has not even begun to read: their event was lost."""
+    seen: set[str] = set()
+    for _, body in lake.bodies("checkpoints/ingest/"):
+        seen.update(json.loads(body)["names"])
+    for _, body in lake.bodies("quarantine/stage=ingest/"):
+        seen.update(parquet.from_bytes(body, ["source"])["source"].to_pylist())
+    yield from (blob.key for blob in lake.blobs.list(keys.LANDING) if blob.key not in seen)
+
+
+def _all_there(ledger: Mapping[str, Any], applied: PackFences, domain: str, tenant: str, content: str) -> bool:
+    for lane, n in ledger["progress"]["positions"].items():
+        spans = applied.sets.get(f"file/{domain}/{tenant}/{content[:32]}#{int(lane):02d}")
+        if spans is None or len(spans) < n:
+            return False
+    return True

@@ -1,0 +1,116 @@
+"""Does silver hold every measurement exactly once, judged as the oracle judges it, under its own date?"""
+
+from __future__ import annotations
+
+# ruff: noqa: S608 - names are ours, and the database is in memory
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from levada.core.keys import UNDATED, Span
+from levada.core.records import Quality
+from levada.domains.declaration import Domain
+from levadactl.compare import plain
+from levadactl.loading import Lake
+from levadactl.oracle import Truth
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(slots=True, kw_only=True)
+class Silver:
+    """What stands in silver of one domain, against what should."""
+
+    expected: int
+    """Measurements."""
+    rows: int
+    distinct: int
+    """Rows by identity (source, position, row, metric)."""
+    values: int
+    missing: int
+    out_of_range: int
+    undated: int
+    dates: int
+    """Date partitions, ``__undated__`` not counted."""
+    duplicates: int
+    """Rows that stand more than once, as crashed attempts leave them; readers take distinct rows."""
+    misplaced: int
+    """Rows under another date than their own."""
+    mismatches: int = 0
+    """Measurements that are not there, or too much there, or judged otherwise than by the oracle."""
+
+
+def silver_of(lake: Lake, domain: Domain, truth: Truth) -> Silver:
+    """Count silver's rows by identity and by quality; every measurement must stand there exactly once."""
+    import duckdb
+
+    names = ["time", "metric", "value", "quality", "sequence", "source", "position", "row"]
+    dates: set[str] = set()
+    with duckdb.connect() as db:
+        tables = []
+        for key, body in lake.bodies(f"silver/domain={domain.name}/"):
+            date = key.split("/date=", 1)[1].partition("/")[0]
+            dates.add(date)
+            rows = plain(pq.read_table(pa.BufferReader(body), columns=names), *names)
+            tables.append(rows.append_column("date", pa.repeat(pa.scalar(date), rows.num_rows)))
+        if not tables:
+            return _no_silver(truth)
+        db.register("silver", pa.concat_tables(tables))
+        found = _silver_counts(db)
+    silver = Silver(expected=truth.measurements, dates=len(dates - {UNDATED}), **found)
+    silver.mismatches = silver.misplaced + sum(
+        abs(getattr(silver, name) - getattr(truth, wanted))
+        for name, wanted in (
+            ("distinct", "measurements"),
+            ("values", "values"),
+            ("missing", "missing"),
+            ("out_of_range", "out_of_range"),
+        )
+    )
+    return silver
+
+
+def _no_silver(truth: Truth) -> Silver:
+    zero = dict.fromkeys(
+        ("rows", "distinct", "values", "missing", "out_of_range", "undated", "dates", "duplicates", "misplaced"), 0
+    )
+    return Silver(expected=truth.measurements, mismatches=truth.measurements, **zero)
+
+
+def _silver_counts(db: DuckDBPyConnection) -> dict[str, int]:
+    outside = int(Quality.OUT_OF_RANGE)
+    db.execute(
+        """
+        CREATE TABLE one AS
+        SELECT DISTINCT ON (source, coalesce(position::VARCHAR, sequence), row, metric) * FROM silver
+        """
+    )
+    row = db.execute(
+        f"""
+        SELECT (SELECT count(*) FROM silver), count(*), count(value),
+            count(*) FILTER (value IS NULL AND quality & {outside} = 0), count(*) FILTER (quality & {outside} != 0),
+            count(*) FILTER (time IS NULL),
+            count(*) FILTER (date != coalesce(make_timestamp(time)::DATE::VARCHAR, '{UNDATED}'))
+        FROM one
+        """
+    ).fetchone()
+    names = ("rows", "distinct", "values", "missing", "out_of_range", "undated", "misplaced")
+    found = dict(zip(names, row or (), strict=True))
+    return found | {"duplicates": found["rows"] - found["distinct"]}
+
+
+def orphans(lake: Lake, domain: Domain) -> int:
+    """Silver objects that hold records behind their shard's checkpoint: an attempt that ended before its commit."""
+    marks = {str(token): int(header["mark"]) for token, header in lake.headers("clean").items()}
+    n = 0
+    for blob in lake.blobs.list(f"silver/domain={domain.name}/"):
+        name = blob.key.rpartition("/")[2].removesuffix(".parquet")
+        try:
+            span = Span.parse(name)
+        except ValueError:
+            continue  # a compacted object holds committed rows only
+        n += int(span.last) > marks.get(str(span.token), -1)
+    return n

@@ -1,0 +1,215 @@
+"""Is what levada holds what one batch query over its input gives? Windows in gold and in serving, and silver's rows."""
+
+from __future__ import annotations
+
+# ruff: noqa: S608 - column names are ours, and the database is in memory
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from levada.aggregate.state import STAGE as AGGREGATE
+from levada.core import segments
+from levada.core.checkpoint import Checkpoint
+from levada.core.partials import PARTIAL, merge
+from levada.core.records import SERIES
+from levada.domains.declaration import Domain
+from levada.query.windows import served_windows
+from levadactl import sources
+from levadactl.compare import Difference, compare, plain
+from levadactl.loading import Lake, Streams
+from levadactl.oracle import KEY, Truth
+from levadactl.silver import Silver, orphans, silver_of
+
+if TYPE_CHECKING:
+    from levadactl.places import Place
+
+EMISSION = pa.schema([*PARTIAL, pa.field("shard", pa.string()), pa.field("generation", pa.int64())])
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """The verdict. ``mismatches`` is 0 when everything agrees."""
+
+    source: str
+    domain: str
+    windows: int
+    mismatches: int
+    open: int
+    """Windows that are not closed yet; their value comes from the checkpoints."""
+    orphans: int
+    """Silver objects of attempts that were never committed."""
+    gold: Difference
+    serving: Difference
+    silver: Silver
+    truth: Truth = field(repr=False)
+    gold_windows: pa.Table = field(repr=False)
+    """Gold's windows, merged."""
+    examples: list[dict[str, Any]]
+    drained: bool | None = None
+    """Both streams are read to their ends; None where nobody asked."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer of ``levada verify --json``."""
+        sides = {
+            name: {"windows": d.found, "mismatches": d.mismatches}
+            for name, d in (("gold", self.gold), ("serving", self.serving))
+        }
+        silver = {name: getattr(self.silver, name) for name in Silver.__slots__}
+        return {
+            "source": self.source,
+            "domain": self.domain,
+            "windows": self.windows,
+            "mismatches": self.mismatches,
+            "open_windows": self.open,
+            "orphan_objects": self.orphans,
+            "drained": self.drained,
+            **sides,
+            "silver": silver,
+            "refused": self.truth.refused,
+            "examples": self.examples,
+        }
+
+
+def verify_place(place: Place, domain: Domain, *, file: Path | None = None, tenant: str = "default") -> Report:
+    """Verify a stack. Its windows must be those of the file, or, without one, of everything that bronze keeps."""
+    lake = Lake.of(place)
+    report = verify(lake, domain, truth_of(lake, domain, file=file, tenant=tenant), source=str(file or "bronze"))
+    report.drained = Streams(place, lake).drained()
+    return report
+
+
+def truth_of(lake: Lake, domain: Domain, *, file: Path | None, tenant: str = "default") -> Truth:
+    """What the source says; see ``sources``."""
+    if file is not None:
+        return sources.of_file(file, domain, tenant=tenant)
+    bodies = (body for _, body in lake.bodies(f"bronze/domain={domain.name}/"))
+    return sources.of_bronze(sources.read_bronze(bodies), domain)
+
+
+def verify(lake: Lake, domain: Domain, truth: Truth, *, source: str) -> Report:
+    """Compare gold, serving and silver of one domain with the truth."""
+    pending, open_windows = committed(lake, domain)
+    windows = merged(_distinct(pa.concat_tables([*gold_partials(lake, domain), pending])))
+    gold = compare(truth.windows, windows)
+    served = [served_partials(lake, domain, tenant) for tenant in sorted(_tenants(truth))]
+    serving = compare(truth.windows, plain(merge([part.select(PARTIAL.names) for part in (*served, pending)])))
+    silver = silver_of(lake, domain, truth)
+    return Report(
+        source=source,
+        domain=domain.name,
+        windows=truth.windows.num_rows,
+        mismatches=gold.mismatches + serving.mismatches + silver.mismatches,
+        open=open_windows,
+        orphans=orphans(lake, domain),
+        gold=gold,
+        serving=serving,
+        silver=silver,
+        truth=truth,
+        gold_windows=windows,
+        examples=[
+            *({"in": "gold", **example} for example in gold.examples),
+            *({"in": "serving", **example} for example in serving.examples),
+        ][:5],
+    )
+
+
+def gold_partials(lake: Lake, domain: Domain) -> Iterator[pa.Table]:
+    """Closed partials as gold holds them, unmerged (EMISSION)."""
+    for _, body in lake.bodies(f"gold/domain={domain.name}/"):
+        yield pq.read_table(pa.BufferReader(body)).select(EMISSION.names).cast(EMISSION)
+
+
+OPEN = -1
+"""Generation of partials that are still open."""
+
+
+def committed(lake: Lake, domain: Domain) -> tuple[pa.Table, int]:
+    """(partials that only checkpoints hold, as EMISSION: open windows, and an outbox that waits for the next
+    invocation because the last one ended before it was emitted; how many windows are open)."""
+    names = [blob.key.rpartition("/")[2] for blob in lake.blobs.list(f"gold/domain={domain.name}/")]
+    emitted = {name.removesuffix(".parquet") for name in names}
+    tables, n = [EMISSION.empty_table()], 0
+    for blob in lake.blobs.list(f"checkpoints/{AGGREGATE}/"):
+        token = blob.key.rpartition("/")[2]
+        saved = Checkpoint.from_bytes(lake.blobs.get(blob.key)[0])
+        generation = int(saved.header["generation"])
+        if f"{token}-{generation:012d}" not in emitted:
+            tables.append(_emission(saved.tables["outbox"], domain, token, generation))
+        tables.append(_emission(saved.tables["open"], domain, token, OPEN))
+        n += tables[-1].num_rows
+    return pa.concat_tables(tables), n
+
+
+def _emission(partials: pa.Table, domain: Domain, token: str, generation: int) -> pa.Table:
+    mine = partials.filter(pc.equal(partials["domain"].cast(pa.string()), domain.name))
+    mine = mine.append_column("shard", pa.repeat(pa.scalar(token), mine.num_rows))
+    return mine.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), mine.num_rows)).cast(EMISSION)
+
+
+def _served(lake: Lake, domain: Domain, tenants: Sequence[str], pending: pa.Table) -> pa.Table:
+    """What a reader gets from the serving table, with what only checkpoints hold (PARTIAL, merged)."""
+    if pc.all(pc.equal(pending["generation"], OPEN), min_count=0).as_py():
+        read = [served_windows(lake.serving, domain.name, tenant).select(PARTIAL.names) for tenant in tenants]
+        return merge([*read, _partials(pending)])
+    # An outbox is on its way: it may stand in the serving table already, so its partials must be told apart.
+    read = [served_partials(lake, domain, tenant) for tenant in tenants]
+    return merge(_partials(_distinct(pa.concat_tables([*read, pending]))))
+
+
+def served_partials(lake: Lake, domain: Domain, tenant: str) -> pa.Table:
+    """Every partial that the serving table holds of a tenant's series, as they were emitted (EMISSION)."""
+    tables = [EMISSION.empty_table()]
+    for item in lake.serving.query(segments.series_pk(tenant, domain.name)):
+        series = {name: item[name] for name in SERIES}
+        found = list(lake.serving.query(segments.window_pk(series)))
+        part = segments.to_partials(found, series)
+        shards = [one["shard"] for one in found for _ in range(one["n"])]
+        generations = [one["generation"] for one in found for _ in range(one["n"])]
+        part = part.append_column("shard", pa.array(shards, pa.string()))
+        tables.append(part.append_column("generation", pa.array(generations, pa.int64())).cast(EMISSION))
+    return pa.concat_tables(tables)
+
+
+def _partials(table: pa.Table) -> pa.Table:
+    times = {f.name for f in PARTIAL if pa.types.is_timestamp(f.type)}
+    return pa.table(
+        [(table[f.name].cast(pa.int64()) if f.name in times else table[f.name]).cast(f.type) for f in PARTIAL],
+        schema=PARTIAL,
+    )
+
+
+def _tenants(truth: Truth) -> set[str]:
+    return set(truth.windows["tenant"].unique().to_pylist())
+
+
+def _distinct(partials: pa.Table) -> pa.Table:
+    """One row per partial: an outbox that was emitted stands in gold too."""
+    import duckdb
+
+    with duckdb.connect() as db:
+        db.register("partials", plain(partials, *EMISSION.names))
+        keys = ", ".join((*KEY, "shard", "generation"))
+        return db.sql(f"SELECT DISTINCT ON ({keys}) * FROM partials").to_arrow_table()
+
+
+def merged(partials: pa.Table) -> pa.Table:
+    """Partials merged per window by DuckDB: what a query engine over gold has to do."""
+    import duckdb
+
+    with duckdb.connect() as db:
+        db.register("partials", plain(partials, *PARTIAL.names))
+        return db.sql(
+            f"""
+            SELECT {", ".join(KEY)}, sum(count)::BIGINT AS count, sum(missing)::BIGINT AS missing,
+                CASE WHEN sum(count) > 0 THEN fsum(sum) END AS sum, min(min) AS min, max(max) AS max,
+                fsum(mean * count) / sum(count) AS mean,
+                arg_min(first, (first_time, first_sequence, first_row)) FILTER (count > 0) AS first,
+                arg_max(last, (last_time, last_sequence, last_row)) FILTER (count > 0) AS last
+            FROM partials GROUP BY ALL
+            """
+        ).to_arrow_table()
