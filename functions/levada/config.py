@@ -38,8 +38,8 @@ class Config:
     """Rows of a file in one pack, 1 to 10000."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
-    fault_percent: int = 0
-    """Share of AWS calls that kill the function, percent, 0 to 50. Refused without AWS_ENDPOINT_URL: never on AWS."""
+    fault_every: int = 0
+    """One of so many AWS calls kills the function, or loses its answer; 0 for none, else 2 to 1000000. Never on AWS."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -54,8 +54,8 @@ class Config:
             values[spec.name] = _whole(spec.name, raw) if isinstance(spec.default, int) else raw
         config = cls(**values)
         config._check()
-        if config.fault_percent and not env.get("AWS_ENDPOINT_URL"):
-            raise ConfigError(f"{PREFIX}FAULT_PERCENT={config.fault_percent}: must be 0 on AWS")
+        if config.fault_every and not env.get("AWS_ENDPOINT_URL"):
+            raise ConfigError(f"{PREFIX}FAULT_EVERY={config.fault_every}: must be 0 on AWS")
         return config
 
     def _check(self) -> None:
@@ -77,7 +77,7 @@ RANGES = {
     "idle_after_s": (0, 86_400),
     "fence_horizon_h": (1, 8_760),
     "pack_rows": (1, 10_000),
-    "fault_percent": (0, 50),
+    "fault_every": (0, 1_000_000),
 }
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NEEDED = {

@@ -62,10 +62,10 @@ class AwsDeps:
 
         settings = BotoConfig(retries={"mode": "standard", "max_attempts": 4}, **options)
         client = boto3.client(service, config=settings)  # type: ignore[call-overload]
-        if self.config.fault_percent:
+        if self.config.fault_every:
             from levada.adapters.faults import inject
 
-            inject(client, self.config.fault_percent)
+            inject(client, self.config.fault_every)
         return client
 
     @cached_property

@@ -36,10 +36,10 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says
 
 def test_the_fault_switch_is_refused_on_aws_and_taken_elsewhere() -> None:
     with pytest.raises(ConfigError, match="must be 0 on AWS"):
-        Config.from_env({"LEVADA_FAULT_PERCENT": "3"})
+        Config.from_env({"LEVADA_FAULT_EVERY": "3"})
 
-    emulator = {"LEVADA_FAULT_PERCENT": "3", "AWS_ENDPOINT_URL": "http://127.0.0.1:4599"}
-    assert Config.from_env(emulator).fault_percent == 3
+    emulator = {"LEVADA_FAULT_EVERY": "3", "AWS_ENDPOINT_URL": "http://127.0.0.1:4599"}
+    assert Config.from_env(emulator).fault_every == 3
 
 
 def test_a_missing_name_says_what_it_is_for() -> None:

@@ -12,18 +12,18 @@ from levada.core.errors import UnavailableError
 EXIT_STATUS = 86
 
 
-def inject(client: Any, percent: int) -> None:
-    """Make percent of the client's calls go wrong: the process ends before or after it, or its answer is lost."""
+def inject(client: Any, every: int) -> None:
+    """One of ``every`` calls of the client goes wrong: the process ends before or after it, or its answer is lost."""
 
     def before(**_: Any) -> None:
-        if random.random() * 100 < percent / 2:
+        if random.random() * every < 1 / 3:
             _die("before")
 
     def after(**_: Any) -> None:
-        chance = random.random() * 100
-        if chance < percent / 4:
+        chance = random.random() * every
+        if chance < 1 / 3:
             _die("after")
-        if chance < percent / 2:
+        if chance < 2 / 3:
             raise UnavailableError("fault switch: the answer is lost")
 
     client.meta.events.register("before-call.*", before)

@@ -96,6 +96,12 @@ def test_what_is_served_is_the_merge_of_all_partials_with_their_number(
     assert sum(rows["revisions"].to_pylist()) == partials.num_rows
 
 
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Merging in another order may move the last bits of what is not an exact sum of small integers."""
+    inexact = {k for k in ("mean", "m2", "sum") if row[k] is not None}
+    return {k: pytest.approx(v, rel=1e-12, abs=1e-12) if k in inexact else v for k, v in row.items()}
+
+
 @settings(max_examples=60)
 @given(
     emissions=EMISSIONS,
@@ -123,7 +129,8 @@ def test_pages_of_any_size_give_every_window_once_and_in_order(
 
     found = list(pages(serving, everything(since_us=since_us, until_us=until_us, width_s=width_s), limit))
 
-    assert [r for p in found for r in p.rows.drop_columns("revisions").to_pylist()] == by_time(expected)
+    rows = [r for p in found for r in p.rows.drop_columns("revisions").to_pylist()]
+    assert rows == [rounded(r) for r in by_time(expected)]
     assert all(p.rows.num_rows == limit for p in found[:-1])
     assert found[-1].rows.num_rows <= limit
 

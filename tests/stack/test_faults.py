@@ -1,0 +1,85 @@
+"""On the embedded stack: functions that die at random, and a producer that sends everything sixty times (E3, D27)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levadactl import embedded, generate, verify
+from levadactl.domains import domain_named
+from levadactl.embedded import ports, triggers
+from levadactl.errors import LevadactlError
+from levadactl.loading import Lake, close_idle_windows
+from levadactl.places import Place, wait_until
+from tests.stack.loads import DOMAIN, load
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+ROWS = 3_000
+RESENDS = 60
+
+
+def _raw_records(place: Place) -> Iterator[Any]:
+    kinesis = place.client("kinesis")
+    for shard in kinesis.list_shards(StreamName=place.raw_stream)["Shards"]:
+        iterator = kinesis.get_shard_iterator(
+            StreamName=place.raw_stream, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        for record in kinesis.get_records(ShardIterator=iterator)["Records"]:
+            yield {"Data": record["Data"], "PartitionKey": record["PartitionKey"]}
+
+
+def test_everything_sent_sixty_times_leaves_the_totals_exact(embedded_stack: Place, tmp_path: Path) -> None:
+    path = tmp_path / "sixty.csv"
+    generate.write(path, n=ROWS, seed=60, every_s=60)
+    load(embedded_stack, path)
+    lake = Lake.of(embedded_stack)
+    before = lake.counters("clean")[DOMAIN]
+    packs = list(_raw_records(embedded_stack))
+
+    for _ in range(RESENDS):
+        embedded_stack.client("kinesis").put_records(StreamName=embedded_stack.raw_stream, Records=packs)
+
+    more = RESENDS * len(packs)
+    assert wait_until(
+        lambda: lake.counters("clean")[DOMAIN]["duplicates"] == before["duplicates"] + more, timeout_s=120, every_s=0.5
+    )
+    after = lake.counters("clean")[DOMAIN]
+    assert {k: v for k, v in after.items() if k != "duplicates"} == {
+        k: v for k, v in before.items() if k != "duplicates"
+    }
+    close_idle_windows(embedded_stack)
+    assert verify.verify_place(embedded_stack, domain_named(DOMAIN)).mismatches == 0
+
+
+def test_functions_that_die_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+    folder, path = tmp_path / "state", tmp_path / "readings.csv"
+    generate.write(path, n=ROWS, seed=86, every_s=3600)
+    parameters = {"Schedules": "DISABLED", "FaultEvery": "150"}
+    place = embedded.start(folder=folder, port=ports.choose(), parameters=parameters).place
+    try:
+        load(place, path)
+        assert wait_until(lambda: _closed(place), timeout_s=120, every_s=0.1)
+        report = verify.verify_place(place, domain_named(DOMAIN), file=path)
+        assert report.mismatches == 0, (report.examples, report.silver)
+        assert report.windows == ROWS * 13
+        assert _failures(folder) > 0, "no function has died: the switch does nothing"
+    finally:
+        embedded.stop(folder)
+
+
+def _closed(place: Place) -> bool:
+    """Archive dies at times too: it is a schedule's business to call it again."""
+    try:
+        close_idle_windows(place)
+    except LevadactlError:
+        return False
+    return True
+
+
+def _failures(folder: Path) -> int:
+    status = triggers.status(folder)
+    assert status is not None
+    return sum(shard["failures"] for mapping in status["mappings"] for shard in mapping["shards"])
