@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from levada.core.errors import UnavailableError
 from levada.core.positions import ShardToken
 from levada.ports import Blob, Entry
-from levadactl.memory import MemoryBlobStore, MemoryServingStore
+from levadactl.memory import ManualClock, MemoryBlobStore, MemoryServingStore
 from levadactl.triggers import Entry as StreamEntry
 from levadactl.triggers import MemoryStream
 
@@ -129,6 +129,19 @@ class FaultyServing:
         self._faults.call("check", self._store.check)
 
 
+class SkewedClock(ManualClock):
+    """The clock of one machine: it runs with the world's, ahead of it or behind."""
+
+    def __init__(self, world: ManualClock, ahead_s: float) -> None:
+        self._world, self._ahead_s = world, ahead_s
+
+    def now_s(self) -> float:
+        return self._world.now_s() + self._ahead_s
+
+    def sleep(self, seconds: float) -> None:
+        self._world.sleep(seconds)
+
+
 class StreamsTopology:
     """StreamTopology over the in-memory streams."""
 
@@ -146,8 +159,3 @@ class StreamsTopology:
         shard_id = f"shardId-{token.number:012d}"
         found = [info.parents for info in infos if info.shard_id == shard_id]
         return [ShardToken.of(token.created_s, parent) for parents in found for parent in parents]
-
-
-def spawn(act: Callable[[], Any]) -> greenlet:
-    """A process that runs until its next call of a port each time it is switched to."""
-    return greenlet(act)

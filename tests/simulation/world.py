@@ -21,7 +21,15 @@ from levada.ports import Entry
 from levada.wiring import using
 from levadactl.memory import ManualClock, MemoryBlobStore, MemoryDeps, MemoryServingStore
 from levadactl.triggers import Discard, Failed, Invoke, Machine, Mapping, MemoryStream, Returned, Throttled, Unavailable
-from tests.simulation.faults import Crash, Faults, FaultyBlobs, FaultyServing, FaultySink, StreamsTopology
+from tests.simulation.faults import (
+    Crash,
+    Faults,
+    FaultyBlobs,
+    FaultyServing,
+    FaultySink,
+    SkewedClock,
+    StreamsTopology,
+)
 
 START_S = 1_767_225_600.0
 STREAMS = {"raw": clean, "clean": aggregate}
@@ -84,6 +92,7 @@ class World:
         self.due: list[tuple[str, Handler, dict[str, Any]]] = []
         """Deliveries that no stream trigger makes: object notifications and schedules."""
         self.zombies = 0
+        self.pack_rows = 3
 
     def log(self, text: str) -> None:
         self.trace.append(text)
@@ -121,8 +130,8 @@ class World:
     def step(self) -> None:
         """One thing happens, chosen at random among all that could."""
         kind = self.rng.choices(
-            ["process", "trigger", "deliver", "time", "tick", "timeout", "reshard", "refuse_call"],
-            [50, 20, 6, 6, 2, 2 if self.faults.rate else 0, 0.5 if self.plan.reshards else 0, 1],
+            ["process", "trigger", "deliver", "time", "tick", "timeout", "reshard", "refuse_call", "deploy"],
+            [50, 20, 6, 6, 2, 2 if self.faults.rate else 0, 0.5 if self.plan.reshards else 0, 1, 0.5],
         )[0]
         getattr(self, f"_{kind}")()
 
@@ -196,6 +205,12 @@ class World:
     def _time(self) -> None:
         self.clock.time_s += self.rng.choice([0.2, 1, 1, 5, 70])
 
+    def _deploy(self) -> None:
+        """New code between two attempts: no process is warm, and settings are others than those a load began with."""
+        self.warm.clear()
+        self.pack_rows = self.rng.choice([1, 2, 3, 7])
+        self.faults.injected["deploy"] += 1
+
     def _reshard(self) -> None:
         stream = self.streams[self.rng.choice(list(STREAMS))]
         shards = sorted((s for s in stream.list_shards() if s.ends_at is None), key=lambda s: s.first_hash)
@@ -236,8 +251,10 @@ class World:
 
     def _cold(self) -> MemoryDeps:
         deps = MemoryDeps(
-            config=Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", pack_rows=3),
-            clock=self.clock,
+            config=Config(
+                bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", pack_rows=self.pack_rows
+            ),
+            clock=SkewedClock(self.clock, self.rng.choice([0, 0, -200, 45, 300])),
         )
         streams = [self.streams["raw"], self.streams["clean"]]
         deps.blobs = FaultyBlobs(self.blobs, self.faults)  # type: ignore[assignment]  # the ports, with faults
