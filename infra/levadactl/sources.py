@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
+from levada.core.redrive import root_of
 from levada.domains.declaration import Domain
 from levadactl.errors import LevadactlError
 from levadactl.oracle import AT, REFUSED, TENANT, Truth, answer
@@ -144,10 +145,7 @@ def of_bronze(records: Iterable[RawRecord], domain: Domain, *, latest_us: int | 
     """The truth about the distinct packs and plain records of one domain; those that came twice count once."""
     import duckdb
 
-    distinct: dict[tuple[str, object], RawRecord] = {}
-    for record in sorted(records, key=lambda r: (r.shard, r.sequence)):
-        distinct.setdefault(_identity(record), record)
-    parts = [_rows(record, domain) for record in distinct.values()]
+    parts = [_rows(record, domain) for record in distinct(records)]
     rows = pa.concat_tables(parts) if parts else _table([], domain, "")
     rows = rows.append_column(AT, pa.array(range(rows.num_rows), pa.int64()))
     with duckdb.connect() as db:
@@ -155,11 +153,28 @@ def of_bronze(records: Iterable[RawRecord], domain: Domain, *, latest_us: int | 
         return answer(db, domain, empty=0, latest_us=latest_us)
 
 
-def _identity(record: RawRecord) -> tuple[str, object]:
+def distinct(records: Iterable[RawRecord]) -> list[RawRecord]:
+    """Each pack and plain record once, and of what was redriven the root alone, or its latest attempt without one.
+
+    A root in bronze was read as a whole: the rows of it that were refused then are judged again with all others.
+    """
+    first: dict[tuple[str, int], RawRecord] = {}
+    redriven: dict[tuple[str, int, int], tuple[int, RawRecord]] = {}
+    for record in sorted(records, key=lambda r: (r.shard, r.sequence)):
+        source, position = _identity(record)
+        root = root_of(source, position, 0)
+        if not root.attempt:
+            first.setdefault((source, position), record)
+        elif root.attempt > redriven.get((root.source, root.position, root.row), (0, record))[0]:
+            redriven[root.source, root.position, root.row] = (root.attempt, record)
+    return [*first.values(), *(record for root, (_, record) in redriven.items() if root[:2] not in first)]
+
+
+def _identity(record: RawRecord) -> tuple[str, int]:
     if packs.is_pack(record.payload):
         header = packs.split(record.payload)[0]
         return header.source, header.position
-    return record.shard, record.sequence
+    return f"{record.shard}/{record.sequence}", 0
 
 
 def _rows(record: RawRecord, domain: Domain) -> pa.Table:

@@ -8,12 +8,13 @@ removes. Of two runs at once only the one that commits the manifest deletes, so 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from levada.core import keys, lake, parquet
 from levada.core.errors import ConfigError, ConflictError, LevadaError, UnavailableError
@@ -88,14 +89,16 @@ class Manifest:
             raise ConfigError(f"{key}: v={raw.get('v')!r}: this version reads {VERSION}")
         return cls(etag, raw["covered"], {one["key"]: one["rows"] for one in raw["objects"]})
 
-    def replace(self, output: Stored, rows: int, inputs: Sequence[Stored]) -> None:
+    def replace(self, outputs: Iterable[tuple[Stored, int]], inputs: Sequence[Stored]) -> None:
+        """outputs: each with its rows."""
         for one in inputs:
             self.objects.pop(one.key, None)
-        self.objects[output.key] = rows
-        spans = self.covered.setdefault(str(output.span.token), [])
-        spans[:] = [s for s in spans if int(s[1]) < output.first or output.last < int(s[0])]
-        spans.append([output.span.first, output.span.last])
-        spans.sort()
+        for output, rows in outputs:
+            self.objects[output.key] = rows
+            spans = self.covered.setdefault(str(output.span.token), [])
+            spans[:] = [s for s in spans if int(s[1]) < output.first or output.last < int(s[0])]
+            spans.append([output.span.first, output.span.last])
+            spans.sort()
 
 
 def compact_due(blobs: BlobStore, remaining_s: Remaining) -> Compaction:
@@ -151,6 +154,8 @@ def _leave(done: Compaction, domain: str, date: str) -> None:
 def _groups(listed: Iterable[Blob], least: int, max_bytes: int) -> list[list[Stored]]:
     """Which objects become one: neighbours of a shard, those that overlap always together."""
     found = [lake.stored(blob.key, blob.size) for blob in listed]
+    if any(one.redrive for one in found):  # all or nothing: too large a partition stays as it is, and is read right
+        return lake.clusters(found) if sum(one.size for one in found) <= max_bytes else []
     counts: dict[object, int] = {}
     for one in found:
         counts[one.span.token] = counts.get(one.span.token, 0) + 1
@@ -170,24 +175,43 @@ def _groups(listed: Iterable[Blob], least: int, max_bytes: int) -> list[list[Sto
 def _replace(
     blobs: BlobStore, group: Sequence[Stored], manifest: Manifest, manifest_key: str, done: Compaction
 ) -> None:
-    """One output in place of a group. Raises ConflictError when another run is at the partition."""
-    output = _output(group)
+    """One output per shard in place of a group. Raises ConflictError when another run is at the partition."""
     etags, tables = {}, []
     for one in group:
         body, etags[one.key] = _get(blobs, one.key)
         tables.append(lake.from_bytes(body))
     before = sum(table.num_rows for table in tables)
-    rows = arrange(lake.distinct(lake.concat(tables)))
-    # never over an object that was not read here: another run's output may hold more
-    etag = blobs.put_if(output.key, parquet.to_bytes(rows), etag=etags.get(output.key))
-    _verify(blobs, output.key, etag, rows)
-    manifest.replace(output, rows.num_rows, group)
+    rows = lake.distinct(lake.concat(tables), lake.identity(group))
+    outputs: dict[Stored, int] = {}
+    for output, part in _outputs(group, rows):
+        # never over an object that was not read here: another run's output may hold more
+        etag = blobs.put_if(output.key, parquet.to_bytes(part), etag=etags.get(output.key))
+        _verify(blobs, output.key, etag, part)
+        outputs[output] = part.num_rows
+    manifest.replace(outputs.items(), group)
     manifest.etag = blobs.put_if(manifest_key, manifest.to_bytes(), etag=manifest.etag)
-    blobs.delete([one.key for one in group if one.key != output.key])
-    done.outputs += 1
+    made = {output.key for output in outputs}
+    _delete(blobs, [one for one in group if one.key not in made])
+    done.outputs += len(outputs)
     done.inputs += len(group)
     done.rows += rows.num_rows
     done.duplicates += before - rows.num_rows
+
+
+def _outputs(group: Sequence[Stored], rows: pa.Table) -> Iterator[tuple[Stored, pa.Table]]:
+    """Each shard's rows, arranged, and the object that they become."""
+    tokens = sorted({one.span.token for one in group})
+    for token in tokens:
+        mine = rows if len(tokens) == 1 else rows.filter(pc.equal(rows["shard"].cast(pa.string()), str(token)))
+        if mine.num_rows or len(tokens) == 1:
+            yield _output([one for one in group if one.span.token == token]), arrange(mine)
+
+
+def _delete(blobs: BlobStore, inputs: Sequence[Stored]) -> None:
+    """Those that tell readers to look for duplicates go when the duplicates are gone."""
+    for again in (False, True):
+        if found := [one.key for one in inputs if one.redrive is again]:
+            blobs.delete(found)
 
 
 def _get(blobs: BlobStore, key: str) -> tuple[bytes, str]:

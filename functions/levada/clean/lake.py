@@ -52,8 +52,8 @@ def bronze_object(domain: str, span: Span, batch: Batch, records: Sequence[int],
     return keys.bronze(domain, date, span), parquet.to_bytes(table, dictionary=TEXT_COLUMNS, codecs=codecs)
 
 
-def silver_objects(domain: str, span: Span, rows: pa.Table) -> Iterator[tuple[str, bytes]]:
-    """One (key, Parquet) per day of event time; rows sorted by series, metric, time."""
+def silver_objects(domain: str, span: Span, rows: pa.Table, *, redrive: bool = False) -> Iterator[tuple[str, bytes]]:
+    """One (key, Parquet) per day of event time; rows sorted by series, metric, time. redrive: see ``keys.silver``."""
     days = pc.cast(rows["time"], pa.date32(), safe=False)
     sortable = rows.append_column("__day", days).append_column("__series", _plain_text(rows["series"]))
     sortable = sortable.append_column("__metric", _plain_text(rows["metric"]))
@@ -64,7 +64,7 @@ def silver_objects(domain: str, span: Span, rows: pa.Table) -> Iterator[tuple[st
     start = 0
     for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         date = keys.UNDATED if day is None else str(day)
-        yield keys.silver(domain, date, span), parquet.to_bytes(rows.slice(start, end - start))
+        yield keys.silver(domain, date, span, redrive=redrive), parquet.to_bytes(rows.slice(start, end - start))
         start = end
 
 

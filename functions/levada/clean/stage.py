@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from levada.clean import lake, outgoing
+from levada.clean import lake, outgoing, redriven
 from levada.clean.normalise import Origin, Refused, melt
 from levada.clean.reading import Reading, Rules, read
 from levada.clean.state import STAGE, CleanState
@@ -64,7 +64,8 @@ def run(batch: Batch, deps: CleanDeps) -> Summary:
     _count(found, state)
     origin = _origin(batch, found, token, deps.tenant)
     _write_lake(batch, found, Span(token, batch.sequences[first], batch.sequences[-1]), origin, deps)
-    entries = [entry for wide in found.tables for entry in outgoing.entries(wide, token, origin)]
+    fresh = [redriven.unpublished(wide, found.headers) for wide in found.tables]
+    entries = [entry for wide in fresh for entry in outgoing.entries(wide, token, origin)]
     summary.published = publish(deps.sink, entries, deps.clock).records
     state.mark, state.updated_s = int(batch.sequences[-1]), now_s
     state.fences.expire(now_s - deps.fence_horizon_h * 3600)
@@ -108,9 +109,11 @@ def _write_lake(batch: Batch, found: Reading, span: Span, origin: Origin, deps: 
     objects: list[tuple[str, bytes]] = []
     for domain, records in found.records.items():
         objects.append(lake.bronze_object(domain, span, batch, sorted(records), origin))
+    again = redriven.domains(found)
     for wide in found.tables:
         if wide.rows.num_rows:
-            objects.extend(lake.silver_objects(wide.domain.name, span, melt(wide, wide.rows, origin)))
+            name, rows = wide.domain.name, melt(wide, wide.rows, origin)
+            objects.extend(lake.silver_objects(name, span, rows, redrive=name in again))
     refused = [_quarantined(bad, domain, batch, found, origin) for bad, domain in found.bad]
     objects.extend(lake.quarantine_objects(STAGE, span, refused))
     deps.blobs.put_all(objects)

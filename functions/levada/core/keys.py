@@ -9,6 +9,8 @@ from levada.core.positions import ShardToken, pad_sequence
 LANDING = "landing/"
 UNDATED = "__undated__"
 UNKNOWN_DOMAIN = "__unknown__"
+REDRIVE = ".redrive"
+"""Ends the name of a silver object that may hold rows which stand under other names too, before ``.parquet``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class Span:
 
     @classmethod
     def parse(cls, name: str) -> Span:
-        """The inverse of ``name``; raises ValueError."""
-        parts = name.split("-")
+        """The inverse of ``name``, which may end in ``.redrive``; raises ValueError."""
+        parts = name.removesuffix(REDRIVE).split("-")
         if len(parts) != 4:
             raise ValueError(f"object name {name!r}: must be <created>-<shard>-<first>-<last>")
         return cls(ShardToken.parse("-".join(parts[:2])), parts[2], parts[3])
@@ -37,9 +39,14 @@ def bronze(domain: str, date: str, span: Span) -> str:
     return f"bronze/domain={domain}/date={date}/{span.name}.parquet"
 
 
-def silver(domain: str, date: str, span: Span) -> str:
-    """date: day of event time, or ``__undated__``."""
-    return f"silver/domain={domain}/date={date}/{span.name}.parquet"
+def silver(domain: str, date: str, span: Span, *, redrive: bool = False) -> str:
+    """The object of one batch and day.
+
+    Args:
+        date: day of event time, or ``__undated__``.
+        redrive: some of its rows came in a batch before that was discarded, and may stand under that one's name.
+    """
+    return f"silver/domain={domain}/date={date}/{span.name}{REDRIVE if redrive else ''}.parquet"
 
 
 def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
@@ -57,6 +64,11 @@ def checkpoint(stage: str, token: ShardToken) -> str:
 def ledger(domain: str, tenant: str, content: str) -> str:
     """The object that knows whether a file with this content (sha256, hex) has been loaded."""
     return f"checkpoints/ingest/{domain}/{tenant}/{content}.json"
+
+
+def redrive_ledger(stage: str, domain: str, name: str) -> str:
+    """The object that knows which rows of a quarantine object have been sent again; name: the object's, bare."""
+    return f"checkpoints/redrive/{stage}/{domain}/{name}.json"
 
 
 def manifest(layer: str, domain: str, date: str) -> str:

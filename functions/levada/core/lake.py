@@ -3,6 +3,10 @@
 A name is the range of stream positions that an object holds. Ranges of one shard that do not overlap hold different
 rows. Ranges that do (an attempt that was cut short or overtaken, an output of compaction beside its inputs) may hold
 the same rows: just there a reader takes each (sequence, row, metric) once.
+
+A batch that was discarded and redriven has new positions, while a failed attempt may have left its rows under the old
+ones. Objects of such a batch end in ``.redrive``: in a partition that holds one, whatever the shards and ranges, a
+reader takes each (source, position, row, metric) once, until compaction has settled it.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import pyarrow.parquet as pq
 
 from levada.core import columns
 from levada.core.errors import BadRecordError, ConfigError, UnavailableError
-from levada.core.keys import Span
+from levada.core.keys import REDRIVE, Span
 from levada.core.records import MEASUREMENT, TEXT
 from levada.core.vectors import ranks, to_numpy
 from levada.ports import Blob, BlobStore
@@ -24,6 +28,8 @@ from levada.ports import Blob, BlobStore
 SILVER = "silver/"
 IDENTITY = ("sequence", "row", "metric")
 """Columns that tell the rows of one shard apart."""
+ROW_IDENTITY = ("source", "position", "row", "metric")
+"""Columns that tell rows apart wherever they came in."""
 ATTEMPTS = 5
 
 
@@ -44,6 +50,10 @@ class Stored:
     def last(self) -> int:
         return int(self.span.last)
 
+    @property
+    def redrive(self) -> bool:
+        return self.key.endswith(f"{REDRIVE}.parquet")
+
 
 def stored(key: str, size: int = 0) -> Stored:
     """Raises ConfigError when the key is not one that levada writes."""
@@ -51,7 +61,7 @@ def stored(key: str, size: int = 0) -> Stored:
     try:
         found = Stored(key, Span.parse(name.removesuffix(".parquet")), size)
         if not name.endswith(".parquet") or found.last < found.first:
-            raise ValueError("must be <created>-<shard>-<first>-<last>.parquet with first <= last")
+            raise ValueError("must be <created>-<shard>-<first>-<last>[.redrive].parquet with first <= last")
     except ValueError as err:
         raise ConfigError(f"{key}: not an object of levada: {err}") from err
     return found
@@ -89,10 +99,16 @@ def partitions(blobs: Iterable[Blob]) -> Iterator[tuple[str, str, list[Blob]]]:
 
 
 def clusters(found: Iterable[Stored]) -> list[list[Stored]]:
-    """Objects whose ranges overlap, directly or through others, together; ascending by shard and range."""
+    """Objects of a partition whose ranges overlap, directly or through others, together; ascending by shard and range.
+
+    All of them when one is of a redriven batch; those come first then, for theirs are the rows that count.
+    """
+    listed = sorted(found, key=lambda o: (not o.redrive, o.span.token, o.first, o.last))
+    if listed and listed[0].redrive:
+        return [listed]
     out: list[list[Stored]] = []
     end = -1
-    for one in sorted(found, key=lambda o: (o.span.token, o.first, o.last)):
+    for one in listed:
         if out and out[-1][0].span.token == one.span.token and one.first <= end:
             out[-1].append(one)
             end = max(end, one.last)
@@ -100,6 +116,11 @@ def clusters(found: Iterable[Stored]) -> list[list[Stored]]:
             out.append([one])
             end = one.last
     return out
+
+
+def identity(cluster: Iterable[Stored]) -> tuple[str, ...]:
+    """Columns that tell the rows of these objects apart."""
+    return ROW_IDENTITY if any(one.redrive for one in cluster) else IDENTITY
 
 
 def from_bytes(body: bytes, names: Sequence[str] | None = None) -> pa.Table:
@@ -118,11 +139,15 @@ def from_bytes(body: bytes, names: Sequence[str] | None = None) -> pa.Table:
         raise BadRecordError("object_corrupt", str(err)) from err
 
 
-def distinct(rows: pa.Table) -> pa.Table:
-    """Rows of one shard with each (sequence, row, metric) once: the first of equals, in the order given."""
+def distinct(rows: pa.Table, by: Sequence[str] = IDENTITY) -> pa.Table:
+    """Rows of one shard with each (sequence, row, metric) once: the first of equals, in the order given.
+
+    Args:
+        by: what tells rows apart, where it is not that; see ``identity``.
+    """
     if rows.num_rows < 2:
         return rows
-    keys = [to_numpy(rows["row"]), ranks(rows["metric"]), ranks(rows["sequence"])]
+    keys = [to_numpy(rows[n]) if n in ("row", "position") else ranks(rows[n]) for n in reversed(by)]
     order = np.lexsort(keys)
     new = np.zeros(len(order), bool)
     new[0] = True
@@ -151,9 +176,10 @@ def read_distinct(blobs: BlobStore, keys: Iterable[str], names: Sequence[str] | 
     """
     tables = []
     for cluster in clusters(stored(key) for key in keys):
-        wanted = names if names is None or len(cluster) == 1 else list(dict.fromkeys((*names, *IDENTITY)))
+        by = identity(cluster)
+        wanted = names if names is None or len(cluster) == 1 else list(dict.fromkeys((*names, *by)))
         found = [from_bytes(blobs.get(one.key)[0], wanted) for one in cluster]
-        rows = found[0] if len(found) == 1 else distinct(concat(found))
+        rows = found[0] if len(found) == 1 else distinct(concat(found), by)
         tables.append(rows if names is None else rows.select(list(names)))
     rows = concat(tables)
     return rows if names is None else rows.select(list(names))

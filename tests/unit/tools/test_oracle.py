@@ -16,6 +16,7 @@ from levada.domains.declaration import Domain, Metric, Time
 from levadactl import events, sources
 from levadactl.oracle import Truth
 from levadactl.sources import RawRecord, SourceError
+from tests.builders import pack, source_row
 from tests.stack.dialects import DIALECTS
 from tests.unit.tools.pipeline import file_packs, generated
 
@@ -172,3 +173,25 @@ def test_the_published_file_has_the_figures_that_are_known_of_it(air_quality_fil
     assert (truth.missing, truth.out_of_range, truth.values) == (16701, 78, 104862)
     assert truth.refused == {}
     assert truth.windows.num_rows == 121641
+
+
+def redriven(attempt: int, row: int, sequence: int) -> RawRecord:
+    """A refused row of file/test#01 at position 0, sent again."""
+    body = pack([source_row(row)], source=f"redrive{attempt}/file/test#01@0", n=row)
+    return RawRecord("6553f100-000000000000", f"{sequence:056d}", "default", body)
+
+
+def test_a_redriven_row_counts_once_beside_the_pack_it_stood_in_and_without_it() -> None:
+    root = RawRecord("6553f100-000000000000", f"{1:056d}", "default", pack([source_row(h) for h in range(3)]))
+    again = [redriven(1, 1, 2), redriven(2, 1, 3), redriven(1, 2, 4)]
+
+    assert sources.distinct([root, *again]) == [root]
+    assert sources.distinct(again) == again[1:]
+
+
+def test_a_plain_record_that_was_wrapped_to_be_sent_again_is_the_record_it_was() -> None:
+    plain = RawRecord("6553f100-000000000000", f"{7:056d}", "default", b"{}")
+    wrapped = pack([source_row(0)], source=f"{plain.shard}/{plain.sequence}", n=0)
+    later = RawRecord("6553f100-000000000001", f"{9:056d}", "default", wrapped)
+
+    assert sources.distinct([plain, later]) == [plain]
