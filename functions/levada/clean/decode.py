@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain
 
 import msgspec
 import pyarrow as pa
@@ -25,51 +27,100 @@ RAW = "__raw"
 REASON = "__reason"
 """Why it could not."""
 RESERVED = (LINE, RAW, REASON)
+REC, ROW = "__rec", "__row"
+"""Which record of the batch a row is of, and which row of it: made here, never sent."""
 
 
 @dataclass(slots=True)
 class Decoded:
-    """One stream record, or all single-event records of a batch and domain, read."""
+    """One stream record, or many of one domain, read."""
 
     domain: str
     tenant: str
     rows: pa.Table
-    """n source rows; a column per source column, ``__row`` (int32) and maybe ``__rec``, ``__line``, ``__raw``,
-    ``__reason``."""
+    """n source rows: a column per source column and maybe ``__rec``, ``__row`` (int32), ``__line``, ``__raw``,
+    ``__reason``. Without ``__row`` they are rows 0, 1, 2 … of their record."""
     bad: list[BadRow] = field(default_factory=list)
     """Rows that were refused while the record was read."""
-    lines: Sequence[bytes] = ()
-    """The rows as they came, where the body was text: what the quarantine keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """One stream record that is text, cut into lines that should hold one JSON object each: still to be read."""
+
+    domain: str
+    tenant: str
+    lines: Sequence[bytes]
 
 
 def decode(record: StreamRecord, header: Header | None, domains: Mapping[str, Domain], tenant: str) -> Decoded:
-    """Read one record's body; header: its pack's, None for a plain record of another producer.
+    """Read one record by itself: ``unfold``, then its lines. Raises BadRecordError as that does."""
+    found = unfold(record.data, header, domains, tenant)
+    if isinstance(found, Decoded):
+        return found
+    rows, bad = read_lines([(0, found)], domains[found.domain])
+    return Decoded(found.domain, found.tenant, rows.drop_columns([REC]), [row for _, row in bad])
+
+
+def unfold(
+    data: bytes, header: Header | None, domains: Mapping[str, Domain], tenant: str, body: bytes | None = None
+) -> Decoded | Lines:
+    """A record's rows where they are columns, else its lines.
+
+    Args:
+        data: the record.
+        header: its pack's, None for a plain record of another producer.
+        body: the pack's, where it has been split already.
 
     Raises:
         BadRecordError: the record as a whole cannot be read; its reason is a slug, its detail names the field.
     """
     if header is None:
-        return _plain(record, domains, tenant)
+        return _plain(data, domains, tenant)
     if header.domain not in domains:
         raise BadRecordError("unknown_domain", f"domain={header.domain!r}: enabled are {', '.join(sorted(domains))}")
-    body = packs.split(record.data)[1]
+    body = packs.split(data)[1] if body is None else body
     if header.codec == packs.ARROW_ZSTD:
-        rows = columns.from_bytes(body)
+        rows = columns.from_bytes(body, full=True)
         _check_count(header, rows.num_rows)
-        rows = rows.append_column("__row", pa.array(range(rows.num_rows), pa.int32()))
+        _check_columns(rows.schema, domains[header.domain])
         return Decoded(header.domain, header.tenant, rows)
     lines = packs.inflate(body, header.codec).split(b"\n")
     if lines and not lines[-1].strip():
         lines.pop()
     _check_count(header, len(lines))
-    return _rows(lines, domains[header.domain], header.tenant)
+    return Lines(header.domain, header.tenant, lines)
+
+
+def read_lines(found: Sequence[tuple[int, Lines]], domain: Domain) -> tuple[pa.Table, list[tuple[int, BadRow]]]:
+    """The lines of many records at once, each line by itself.
+
+    Args:
+        found: (index of the record in the batch, its lines), all of this domain.
+
+    Returns:
+        (rows with ``__rec`` and ``__row``; record and bad row).
+    """
+    counts = [len(one.lines) for _, one in found]
+    starts = [end - n for n, end in zip(counts, accumulate(counts), strict=True)]
+    rows, bad = json_rows.read(list(chain.from_iterable(one.lines for _, one in found)), domain)
+    index = rows[INDEX].combine_chunks()
+    record = columns.repeat_each([record for record, _ in found], counts)
+    row = columns.count_up_each(counts)
+    if len(index) < len(row):
+        record, row = record.take(index), row.take(index)
+    refused = []
+    for one in bad:
+        at = bisect_right(starts, one.row) - 1
+        refused.append((found[at][0], replace(one, row=one.row - starts[at])))
+    return rows.drop_columns([INDEX]).append_column(REC, record).append_column(ROW, row), refused
 
 
 @dataclass(slots=True)
 class Singles:
     """Plain records that were taken for one JSON object each. Records are known by their index in what was given."""
 
-    rows: list[tuple[Decoded, list[int]]]
+    rows: list[tuple[Decoded, Sequence[int]]]
     """Rows of one domain with ``__index``: index into the list beside it, which holds the records' indices."""
     bad: list[tuple[BadRow, str]]
     """Records that are no rows, with the domain that refused them."""
@@ -82,7 +133,8 @@ def singles(datas: Sequence[bytes], domains: Mapping[str, Domain], tenant: str) 
     by_domain, others = _by_domain(datas, domains)
     out = Singles([], [], others)
     for name, mine in by_domain.items():
-        rows, bad = json_rows.read([datas[i] for i in mine], domains[name], own=True)
+        own = datas if len(mine) == len(datas) else [datas[i] for i in mine]
+        rows, bad = json_rows.read(own, domains[name], own=True)
         for row in bad:
             i = mine[row.row]
             if row.reason in AMBIGUOUS and (datas[i].lstrip()[:1] == b"[" or b"\n" in datas[i].strip()):
@@ -98,10 +150,10 @@ AMBIGUOUS = ("not_json", "not_an_object", "unknown_domain")
 _NAMED = re.compile(rb'"domain"\s*:\s*"([^"\\]*)"')
 
 
-def _by_domain(datas: Sequence[bytes], domains: Mapping[str, Domain]) -> tuple[dict[str, list[int]], list[int]]:
+def _by_domain(datas: Sequence[bytes], domains: Mapping[str, Domain]) -> tuple[Mapping[str, Sequence[int]], list[int]]:
     """A guess from the bytes; the decoder checks it against the object's own ``domain``."""
     if len(domains) == 1:
-        return {next(iter(domains)): list(range(len(datas)))}, []
+        return {next(iter(domains)): range(len(datas))}, []
     found: dict[str, list[int]] = {}
     others = []
     for i, data in enumerate(datas):
@@ -119,19 +171,50 @@ def _check_count(header: Header, n: int) -> None:
         raise BadRecordError("pack_count", f"count={header.count}: the body holds {n} rows")
 
 
-def _rows(lines: Sequence[bytes], domain: Domain, tenant: str) -> Decoded:
-    rows, bad = json_rows.read(lines, domain)
-    return Decoded(
-        domain.name, tenant, rows.rename_columns(["__row" if n == INDEX else n for n in rows.schema.names]), bad, lines
-    )
+def _check_columns(schema: pa.Schema, domain: Domain) -> None:
+    """Whoever writes Arrow may write any type: what cannot become text or a number must not stop the whole batch."""
+    seen = _seen.get(id(domain))
+    if seen is not None and schema.equals(seen[1]):
+        return
+    for name in (*domain.required, *RESERVED, REC, ROW):
+        wrong = _wrong_with(schema, name, domain)
+        if wrong:
+            raise BadRecordError("pack_columns", f"{name}: {wrong}")
+    _seen[id(domain)] = domain, schema  # keeps the domain alive, so that its id stays its own
 
 
-def _plain(record: StreamRecord, domains: Mapping[str, Domain], tenant: str) -> Decoded:
+_seen: dict[int, tuple[Domain, pa.Schema]] = {}
+"""By domain: the schema that passed last, nearly always the next one's too."""
+
+
+def _wrong_with(schema: pa.Schema, name: str, domain: Domain) -> str | None:
+    found = [schema.field(i).type for i in schema.get_all_field_indices(name)]
+    if not found:
+        return "stands beside __reason" if name == RAW and REASON in schema.names else None
+    if len(found) > 1:
+        return f"stands {len(found)} times"
+    kind, types = found[0], pa.types
+    if name in (REC, ROW):
+        return "is a name of our own"
+    if name == LINE:
+        return None if types.is_integer(kind) else f"is {kind}: must be a whole number"
+    if name in (RAW, REASON):
+        return None if types.is_string(kind) else f"is {kind}: must be text"
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
+    number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    if text or number or (types.is_temporal(kind) and name not in domain.metrics):
+        return None
+    return f"is {kind}: must be text or a number"
+
+
+def _plain(data: bytes, domains: Mapping[str, Domain], tenant: str) -> Lines:
     """One JSON object, an array of objects, or NDJSON; the first object names the ``domain``."""
-    text = record.data.strip()
+    text = data.strip()
     lines = _array_items(text) if text.startswith(b"[") else text.split(b"\n")
     name = _domain_of(lines[0] if lines else b"", domains)
-    return _rows(lines, domains[name], tenant)
+    return Lines(name, tenant, lines)
 
 
 def _array_items(text: bytes) -> list[bytes]:

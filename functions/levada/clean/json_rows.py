@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import compress
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.clean import numbers
+from levada.core import columns
 from levada.domains.declaration import Domain
 
 INDEX = "__index"
@@ -34,9 +37,18 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class _Decoders:
+    strict: Callable[[bytes], Any]
+    """Metrics are numbers."""
+    loose: Callable[[bytes], Any]
+    """Metrics are numbers, or text that may hold one."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Reader:
     domain: Domain
-    decode: Callable[[bytes], Any]
+    decoders: tuple[_Decoders, _Decoders]
+    """For any object, and for those whose ``domain`` must not name another one."""
     fields: tuple[str, ...]
     """Attribute of each required column, in order."""
 
@@ -55,52 +67,124 @@ def read(objects: Sequence[bytes], domain: Domain, *, own: bool = False) -> tupl
         (m rows: a column per required source column, text or float64, and ``__index`` int32; bad ones by index).
     """
     reader = _readers.get(id(domain)) or _reader(domain)
-    good, index, failed = _decode_all(objects, reader, domain.name if own else None)
+    n = len(objects)
+    blocks = [_block(objects[i : i + BLOCK], reader, domain, own=own) for i in range(0, max(1, n), BLOCK)]
+    failed = [i * BLOCK + at for i, block in enumerate(blocks) for at in block.failed]
     bad = [_explain(i, objects[i], domain) for i in failed]
-    columns: dict[str, pa.Array] = {}
-    no_number: set[int] = set()
+    index = columns.count_up(n)
+    index = index.filter(columns.all_but(n, failed)) if failed else index
+    found = {name: pa.concat_arrays([b.arrays[k] for b in blocks]) for k, name in enumerate(domain.required)}
+    gone: set[int] = set()
+    for name, texts in _texts_for_numbers(blocks).items():
+        found[name], wrong = _with_parsed(found[name], texts)
+        for at in wrong:
+            i = index[at].as_py()
+            if at not in gone:
+                gone.add(at)
+                bad.append(BadRow(i, objects[i], "not_a_number", f"{name}={texts[at]!r}"))
+    gone |= _without_metric([found[name] for name in domain.metrics], index, gone, domain, objects, bad)
+    table = pa.table(found | {INDEX: index})
+    return table.filter(columns.all_but(len(index), gone)) if gone else table, bad
+
+
+BLOCK = 2048
+"""Objects that are decoded and put into columns at a time: few enough to stay in a core's own cache meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    arrays: list[pa.Array]
+    """One per required column, of n rows."""
+    failed: list[int]
+    """Objects that gave no row, by index in the block."""
+    texts: dict[str, dict[int, str]]
+    """By metric: rows with text for a number, null in the array still."""
+
+
+def _block(objects: Sequence[bytes], reader: _Reader, domain: Domain, *, own: bool) -> _Block:
+    good, loose, failed = _decode_all(objects, reader.decoders[own])
+    block = _Block([], failed, {})
     for name, field in zip(domain.required, reader.fields, strict=True):
         values = list(map(attrgetter(field), good))
-        if name in domain.metrics:
-            columns[name] = _numbers(values, name, index, objects, bad, no_number)
-        else:
-            columns[name] = _texts(values)
-    table = pa.table(columns).append_column(INDEX, pa.array(index, pa.int32()))
-    empty = _without_metric(table, domain, objects, bad)
-    return _without(table, no_number | empty), bad
+        if name not in domain.metrics:
+            block.arrays.append(_texts(values))
+            continue
+        texts = {at: values[at] for at in loose if type(values[at]) is str}
+        for at in texts:
+            values[at] = None
+        block.arrays.append(pa.array(values, pa.float64()))
+        block.texts[name] = texts
+    return block
+
+
+def _texts_for_numbers(blocks: Sequence[_Block]) -> dict[str, dict[int, str]]:
+    """Of all blocks: those metrics that have any, in order."""
+    found: dict[str, dict[int, str]] = {}
+    start = 0
+    for block in blocks:
+        for name, texts in block.texts.items():
+            found.setdefault(name, {}).update((start + at, text) for at, text in texts.items())
+        start += len(block.arrays[0]) if block.arrays else 0
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _with_parsed(values: pa.Array, texts: dict[int, str]) -> tuple[pa.Array, list[int]]:
+    """(the values with what these texts say; the rows whose text is no number)."""
+    parsed, wrong = numbers.parse(pa.array(texts.values(), pa.string()))
+    where = pc.invert(columns.all_but(len(values), texts))
+    return pc.replace_with_mask(values, where, parsed), list(compress(texts, wrong.to_pylist()))
 
 
 def _reader(domain: Domain) -> _Reader:
     fields = tuple(f"f{i}" for i in range(len(domain.required)))
-    spec: list[tuple[str, Any, Any]] = [
-        (field, float | str | None if name in domain.metrics else str | int | float | None, None)
-        for field, name in zip(fields, domain.required, strict=True)
-    ]
     rename = dict(zip(fields, domain.required, strict=True))
-    if "domain" not in domain.required:
-        spec.append(("domain", str | None, None))
-    kind = msgspec.defstruct("Row", spec, rename=rename, gc=False)
+    literal: Any = Literal  # a type made at run time is none that a type checker knows
+
+    def decoder(number: Any, named: Any) -> Callable[[bytes], Any]:
+        spec: list[tuple[str, Any, Any]] = [
+            (field, number if name in domain.metrics else str | int | float | None, None)
+            for field, name in zip(fields, domain.required, strict=True)
+        ]
+        if "domain" not in domain.required:
+            spec.append(("domain", named | None, None))
+        return msgspec.json.Decoder(msgspec.defstruct("Row", spec, rename=rename, gc=False)).decode
+
+    any_or_own = (
+        _Decoders(decoder(float | None, named), decoder(float | str | None, named))
+        for named in (str, literal[domain.name])
+    )
     # keeps the domain alive too, so that its id stays its own
-    return _readers.setdefault(id(domain), _Reader(domain, msgspec.json.Decoder(kind).decode, fields))
+    return _readers.setdefault(id(domain), _Reader(domain, (next(any_or_own), next(any_or_own)), fields))
 
 
-def _decode_all(objects: Sequence[bytes], reader: _Reader, own: str | None) -> tuple[list[Any], list[int], list[int]]:
+MANY = 64
+"""So many objects with text for a number, and an eighth of all: then it is no accident but how the producer writes."""
+
+
+def _decode_all(objects: Sequence[bytes], decoders: _Decoders) -> tuple[list[Any], Sequence[int], list[int]]:
+    """Decode all, and run no Python code for a good one.
+
+    Returns:
+        (those that could be decoded; which of them may hold text for a number; indices of those that could not).
+    """
     good: list[Any] = []
-    index: list[int] = []
+    loose: list[int] = []
     failed: list[int] = []
-    decode = reader.decode
-    for i, text in enumerate(objects):
+    rest, decode = iter(objects), decoders.strict
+    since = None  # from this one on all are decoded loosely
+    while True:
         try:
-            row = decode(text)
+            good.extend(map(decode, rest))  # what came before a bad one stays, and rest stands behind it
+            return good, loose if since is None else [*loose, *range(since, len(good))], failed
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            i = len(good) + len(failed)
+        try:
+            good.append(decoders.loose(objects[i]))
+            loose.append(len(good) - 1)
         except (msgspec.DecodeError, UnicodeDecodeError):
             failed.append(i)
-            continue
-        if own is not None and row.domain is not None and row.domain != own:
-            failed.append(i)
-            continue
-        good.append(row)
-        index.append(i)
-    return good, index, failed
+        if since is None and len(loose) > max(MANY, len(good) // 8):
+            since, decode = len(good), decoders.loose
 
 
 def _explain(i: int, text: bytes, domain: Domain) -> BadRow:
@@ -121,23 +205,6 @@ def _explain(i: int, text: bytes, domain: Domain) -> BadRow:
     return BadRow(i, text, "not_a_number", "a number is larger than any float64")
 
 
-def _numbers(
-    values: list[Any], name: str, index: list[int], objects: Sequence[bytes], bad: list[BadRow], wrong: set[int]
-) -> pa.Array:
-    try:
-        return pa.array(values, pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        pass
-    texts = [(at, value) for at, value in enumerate(values) if type(value) is str]
-    parsed, no_number = numbers.parse(pa.array([value for _, value in texts], pa.string()))
-    for (at, value), number, refused in zip(texts, parsed.to_pylist(), no_number.to_pylist(), strict=True):
-        values[at] = number
-        if refused and index[at] not in wrong:
-            wrong.add(index[at])
-            bad.append(BadRow(index[at], objects[index[at]], "not_a_number", f"{name}={value!r}"))
-    return pa.array(values, pa.float64())
-
-
 def _texts(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values, pa.string())
@@ -145,27 +212,27 @@ def _texts(values: list[Any]) -> pa.Array:
         return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
 
 
-def _without_metric(table: pa.Table, domain: Domain, objects: Sequence[bytes], bad: list[BadRow]) -> set[int]:
-    """Objects in which no metric stands at all, not even as null: records of something else."""
+def _without_metric(
+    metrics: Sequence[pa.Array],
+    index: pa.Array,
+    known: set[int],
+    domain: Domain,
+    objects: Sequence[bytes],
+    bad: list[BadRow],
+) -> set[int]:
+    """Rows in which no metric stands at all, not even as null: records of something else."""
     found: set[int] = set()
-    metrics = [table[name] for name in domain.metrics]
     if not all(column.null_count for column in metrics):
         return found
-    known = {row.row for row in bad}
-    for i, *values in zip(table[INDEX].to_pylist(), *(c.to_pylist() for c in metrics), strict=True):
-        if i in known or any(value is not None for value in values):
+    empty = reduce(pc.and_, map(pc.is_null, metrics)) if metrics else pa.repeat(pa.scalar(True), len(index))
+    for at in pc.indices_nonzero(empty).to_pylist():
+        if at in known:
             continue
+        i = index[at].as_py()
         item = msgspec.json.decode(objects[i])
         if not any(name in item for name in domain.metrics):
             bad.append(
                 BadRow(i, objects[i], "no_known_field", f"has {sorted(item)}: none is a metric of {domain.name}")
             )
-            found.add(i)
+            found.add(at)
     return found
-
-
-def _without(table: pa.Table, indices: set[int]) -> pa.Table:
-    if not indices:
-        return table
-    gone = pa.array(sorted(indices), pa.int32())
-    return table.filter(pc.invert(pc.is_in(table[INDEX], gone)))

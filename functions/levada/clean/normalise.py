@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from math import isfinite
+from typing import NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.clean import numbers, times
-from levada.clean.decode import LINE, RAW, REASON, Decoded
+from levada.clean.decode import LINE, RAW, REASON, REC, ROW, Decoded
+from levada.core import columns
 from levada.core.records import MEASUREMENT, Quality
 from levada.domains.declaration import KEY_PARTS, Domain
 
-REC, ROW = "__rec", "__row"
-"""Which record of the batch a row is of, and which row of it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """One source row that is no good: which record of the batch, which row of it, and why."""
 
     record: int
@@ -61,86 +62,127 @@ class Wide:
         return out
 
 
-def normalise(domain: Domain, decoded: Sequence[tuple[int, Decoded]], *, latest_us: int) -> tuple[Wide, list[Refused]]:
+def normalise(
+    domain: Domain,
+    decoded: Sequence[tuple[int, Decoded]],
+    *,
+    latest_us: int,
+    text_of: Callable[[int, int], bytes | None] = lambda _record, _row: None,
+) -> tuple[Wide, list[Refused]]:
     """Validate the rows of all records of one domain.
 
     Args:
         decoded: (index of the record in the batch, its rows); rows that hold ``__rec`` know it themselves.
         latest_us: the latest event time to believe, microseconds; later rows are refused as ``future_time``.
+        text_of: record and row → the row as it came, None where it came in columns.
     """
     refused: list[Refused] = []
     parts: list[pa.Table] = []
     for table in _same_schema(domain, decoded):
-        rows, bad = _validate(domain, table, latest_us)
+        rows, bad = _validate(domain, table, latest_us, text_of)
         parts.append(rows)
         refused.extend(bad)
     if not parts:
         return Wide(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
-    rows = pa.concat_tables(parts).combine_chunks()
-    if len(parts) > 1:  # the order of the stream is what fences downstream rely on
-        rows = rows.take(pc.sort_indices(rows, [("rec", "ascending"), ("row", "ascending")]))
-    return Wide(domain, rows), refused
+    if len(parts) == 1:
+        return Wide(domain, parts[0].combine_chunks()), refused
+    rows = pa.concat_tables(parts).combine_chunks()  # the order of the stream is what fences downstream rely on
+    return Wide(domain, rows.take(pc.sort_indices(rows, [("rec", "ascending"), ("row", "ascending")]))), refused
 
 
 def _same_schema(domain: Domain, decoded: Sequence[tuple[int, Decoded]]) -> Iterator[pa.Table]:
-    groups: dict[tuple[object, ...], list[pa.Table]] = {}
-    wanted = (*domain.required, LINE, RAW, REASON)
+    groups: dict[tuple[object, ...], list[tuple[int, pa.Table]]] = {}
+    last, group = None, list[tuple[int, pa.Table]]()
     for index, one in decoded:
-        table = one.rows
+        schema = one.rows.schema
+        if last is None or not schema.equals(last):
+            last, group = schema, groups.setdefault(tuple((f.name, f.type, f.nullable) for f in schema), [])
+        group.append((index, one.rows))
+    for group in groups.values():
+        table = pa.concat_tables([rows for _, rows in group])
+        counts = [rows.num_rows for _, rows in group]
         if REC not in table.schema.names:
-            table = table.append_column(REC, pa.repeat(pa.scalar(index, pa.int32()), table.num_rows))
-        table = table.select([*(name for name in wanted if name in table.schema.names), ROW, REC])
-        groups.setdefault(tuple((f.name, f.type) for f in table.schema), []).append(table)
-    for tables in groups.values():
-        yield pa.concat_tables(tables).combine_chunks()
+            table = table.append_column(REC, columns.repeat_each([index for index, _ in group], counts))
+        if ROW not in table.schema.names:
+            table = table.append_column(ROW, columns.count_up_each(counts))
+        there = set(table.schema.names)
+        wanted = (*domain.required, LINE, RAW, REASON, ROW, REC)
+        yield table.select([name for name in wanted if name in there]).combine_chunks()
 
 
-def _validate(domain: Domain, table: pa.Table, latest_us: int) -> tuple[pa.Table, list[Refused]]:
-    n = table.num_rows
+def _validate(
+    domain: Domain, table: pa.Table, latest_us: int, text_of: Callable[[int, int], bytes | None]
+) -> tuple[pa.Table, list[Refused]]:
     faults: list[tuple[str, str, pa.Array]] = []  # reason, column, where
     if REASON in table.schema.names:
         faults.append(("", REASON, pc.is_valid(_flat(table, REASON))))
     time, wrong = times.parse([_text(table, name) for name in domain.time.columns], domain.time)
     faults.append(("not_a_time", " ".join(domain.time.columns), wrong))
-    faults.append(("future_time", " ".join(domain.time.columns), _later(time, latest_us)))
+    faults.append(("future_time", " ".join(domain.time.columns), pc.greater(time.cast(pa.int64()), latest_us)))
     out: dict[str, pa.Array] = {"rec": _flat(table, REC), "row": _flat(table, ROW), "time": time}
     for part in KEY_PARTS:
         out[part] = _key(domain, table, part)
-    undated = pc.if_else(pc.is_null(time), pa.scalar(int(Quality.UNDATED), pa.uint8()), pa.scalar(0, pa.uint8()))
-    for column, metric in domain.metrics.items():
-        values, not_number = numbers.parse(_values(table, column))
+    parsed = numbers.parse_all([_values(table, column) for column in domain.metrics])
+    for (column, metric), (values, not_number) in zip(domain.metrics.items(), parsed, strict=True):
         values, quality = numbers.judge(values, metric, domain.sentinels)
         faults.append(("not_a_number", column, not_number))
         out[f"v:{metric.name}"] = values
-        out[f"q:{metric.name}"] = pc.bit_wise_or(quality, undated)
+        out[f"q:{metric.name}"] = quality
+    if time.null_count:
+        zero, undated = pa.scalar(0, pa.uint8()), pa.scalar(int(Quality.UNDATED), pa.uint8())
+        flag = pc.if_else(pc.is_null(time), undated, zero)
+        out |= {name: pc.bit_wise_or(q, flag) for name, q in out.items() if name.startswith("q:")}
     rows = pa.table(out)
-    bad = pa.repeat(pa.scalar(False), n)
-    for _, _, where in faults:
-        bad = pc.or_(bad, where)
-    if not pc.any(bad, min_count=0).as_py():
+    faults = [(reason, column, pc.fill_null(where, False)) for reason, column, where in faults if where.true_count]
+    if not faults:
         return rows, []
-    return rows.filter(pc.invert(bad)), _refused(table, faults, bad)
+    bad = reduce(pc.or_, (where for _, _, where in faults))
+    return rows.filter(pc.invert(bad)), _refused(table, faults, bad, text_of)
 
 
-def _refused(table: pa.Table, faults: Sequence[tuple[str, str, pa.Array]], bad: pa.Array) -> list[Refused]:
+def _refused(
+    table: pa.Table,
+    faults: Sequence[tuple[str, str, pa.Array]],
+    bad: pa.Array,
+    text_of: Callable[[int, int], bytes | None],
+) -> list[Refused]:
     where = pc.indices_nonzero(bad)
-    reasons = [(reason, column, flags.take(where).to_pylist()) for reason, column, flags in faults]
+    first: dict[int, tuple[str, str]] = {}  # of several faults the first counts
+    for reason, column, flags in reversed(faults):
+        first |= dict.fromkeys(pc.indices_nonzero(flags.take(where)).to_pylist(), (reason, column))
+    taken = table.take(where)
+    rows = {name: _plain(taken[name]).to_pylist() for name in taken.schema.names}
+    sent = [name for name in rows if not name.startswith("__")]
+    lines = rows.get(LINE) or [None] * len(where)
     refused = []
-    for i, row in enumerate(table.take(where).to_pylist()):
-        reason, column = next((r, c) for r, c, flags in reasons if flags[i])
+    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *(rows[n] for n in sent), strict=True)):
+        reason, column = first[i]
         if column == REASON:
-            reason, _, detail = row[REASON].partition(": ")
-            payload = row[RAW].encode()
+            reason, _, detail = rows[REASON][i].partition(": ")
+            payload = rows[RAW][i].encode()
         else:
-            shown = " ".join(str(row[name]) for name in column.split(" ")) if column not in row else row[column]
+            there = [name for name in column.split(" ") if name in rows]  # the columns of a time, one may be missing
+            shown = rows[column][i] if column in rows else " ".join(str(rows[name][i]) for name in there)
             detail = f"{column}={shown!r}"
-            payload = json.dumps({k: v for k, v in row.items() if not k.startswith("__")}, ensure_ascii=False).encode()
-        refused.append(Refused(row[REC], row[ROW], row.get(LINE), payload, reason, detail))
+            text = text_of(record, row)
+            payload = _to_json(dict(zip(sent, values, strict=True))) if text is None else text
+        refused.append(Refused(record, row, lines[i], payload, reason, detail))
     return refused
 
 
-def _later(time: pa.Array, latest_us: int) -> pa.Array:
-    return pc.fill_null(pc.greater(time.cast(pa.int64()), latest_us), False)
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dictionaries decoded: their values come out of pyarrow one by one otherwise."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _to_json(row: dict[str, object]) -> bytes:
+    for value in row.values():
+        if type(value) is float and not isfinite(value):
+            return _ENCODE(row).encode()  # NaN as it came: msgspec makes it null
+    return msgspec.json.encode(row, enc_hook=str)
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def _flat(table: pa.Table, name: str) -> pa.Array:
@@ -153,13 +195,19 @@ def _values(table: pa.Table, name: str) -> pa.Array:
 
 
 def _text(table: pa.Table, name: str) -> pa.Array:
-    return _values(table, name).cast(pa.string())
+    """Strings, or a dictionary of strings."""
+    column = _values(table, name)
+    kind = column.type
+    as_it_is = pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)
+    return column if as_it_is else column.cast(pa.string())
 
 
-def _key(domain: Domain, table: pa.Table, part: str) -> pa.Array:
-    if part in domain.keys:
-        return pc.fill_null(pc.utf8_trim_whitespace(_text(table, domain.keys[part])), "").dictionary_encode()
-    return pc.dictionary_encode(pa.repeat(pa.scalar(domain.constants.get(part, "")), table.num_rows))
+def _key(domain: Domain, table: pa.Table, part: str) -> pa.DictionaryArray:
+    if part not in domain.keys:
+        return columns.constant(domain.constants.get(part, ""), table.num_rows)
+    names = columns.coded(_text(table, domain.keys[part]))
+    trimmed = pc.utf8_trim_whitespace(names.dictionary)
+    return names if trimmed.equals(names.dictionary) else trimmed.take(names.indices).dictionary_encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +239,7 @@ def melt(wide: Wide, rows: pa.Table, origin: Origin) -> pa.Table:
         return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), n * k), pa.array([text]))
 
     codes = pa.concat_arrays([pa.repeat(pa.scalar(i, pa.int32()), n) for i in range(k)])
-    columns = {
+    arrays = {
         "time": tiled(_flat(rows, "time")),
         "domain": same(wide.domain.name),
         "tenant": tiled(per_record(origin.tenants)),
@@ -206,4 +254,4 @@ def melt(wide: Wide, rows: pa.Table, origin: Origin) -> pa.Table:
         "position": tiled(pa.array(origin.positions, pa.int64()).take(rec)),
         "row": tiled(_flat(rows, "row")),
     }
-    return pa.table([columns[f.name] for f in MEASUREMENT], schema=MEASUREMENT).unify_dictionaries().combine_chunks()
+    return pa.table([arrays[f.name] for f in MEASUREMENT], schema=MEASUREMENT).unify_dictionaries().combine_chunks()

@@ -1,15 +1,42 @@
-"""Numbers from text, and what makes a value a missing one: column kernels only."""
+"""Numbers from text, and what makes a value a missing one: column kernels only.
+
+What most columns are is tried first (all plain numbers, none missing, all within the limits), because one look at the
+whole column is cheaper than a mask of it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.core import columns
 from levada.core.records import Quality
 from levada.domains.declaration import Metric
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_IN_NUMBERS = "0123456789.eE+-"
 _NONE = pa.nulls(1, pa.float64())[0]  # pa.scalar would import pandas where it is installed
+
+
+MAX_JOINED_BYTES = 1 << 28
+
+
+def parse_all(found: Sequence[pa.Array]) -> list[tuple[pa.Array, pa.Array]]:
+    """``parse`` of each column; those that are text in one go, for a kernel's call costs as much as 500 rows."""
+    texts = [i for i, column in enumerate(found) if pa.types.is_string(column.type)]
+    if len(texts) < 2 or sum(found[i].nbytes for i in texts) > MAX_JOINED_BYTES:
+        return [parse(column) for column in found]
+    values, wrong = parse(pa.concat_arrays([found[i] for i in texts]))
+    out = [parse(column) if i not in texts else (column, column) for i, column in enumerate(found)]
+    start = 0
+    for i in texts:
+        n = len(found[i])
+        out[i] = values.slice(start, n), wrong.slice(start, n)
+        start += n
+    return out
 
 
 def parse(column: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -17,39 +44,77 @@ def parse(column: pa.Array) -> tuple[pa.Array, pa.Array]:
 
     A comma is a decimal comma. Infinity and NaN are no numbers.
     """
-    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-        values = column.cast(pa.float64())
-        wrong = pc.fill_null(pc.invert(pc.is_finite(values)), False)
-        return pc.if_else(wrong, _NONE, values), wrong
-    text = pc.utf8_trim_whitespace(column)
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
+        return _finite(column.cast(pa.float64(), safe=False))  # a whole number beyond 2^53 is rounded
+    text = column.cast(kind)
+    # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
+    cut = pc.binary_length(pc.ascii_trim(text, _IN_NUMBERS))
+    odd = pc.or_(pc.greater(cut, 0), pc.equal(pc.binary_length(text), 0))
+    if 2 * odd.true_count > len(text):
+        return _of_any(text)
+    odd = pc.fill_null(odd, False)
+    values = _cast(pc.if_else(odd, pa.scalar(None, kind), text) if odd.true_count else text)
+    if values is None:
+        return _of_any(text)
+    values, wrong = _finite(values)
+    if odd.true_count:
+        some, wrong_some = _of_any(text.filter(odd))
+        values, wrong = pc.replace_with_mask(values, odd, some), pc.replace_with_mask(wrong, odd, wrong_some)
+    return values, wrong
+
+
+def _of_any(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """However it is written: blanks around it, a decimal comma, no number at all."""
+    nothing = pa.scalar(None, text.type)
+    text = pc.utf8_trim_whitespace(text)
+    text = pc.if_else(pc.equal(text, ""), nothing, text)
     text = pc.replace_substring(text, ",", ".")
+    values = _cast(text)
+    if values is not None:
+        return _finite(values)
+    wrong = pc.fill_null(pc.invert(pc.match_substring_regex(text, NUMBER)), False)
+    values, infinite = _finite(pc.if_else(wrong, nothing, text).cast(pa.float64()))
+    return values, pc.or_(wrong, infinite)
+
+
+def _cast(text: pa.Array) -> pa.Array | None:
     try:
-        values = text.cast(pa.float64())
-        wrong = pc.fill_null(pc.invert(pc.is_finite(values)), False)
-    except pa.ArrowInvalid:  # somewhere is one that is no number: find which
-        wrong = pc.fill_null(pc.invert(pc.match_substring_regex(text, NUMBER)), False)
-        values = pc.if_else(wrong, pa.scalar(None, text.type), text).cast(pa.float64())
-        wrong = pc.or_(wrong, pc.fill_null(pc.invert(pc.is_finite(values)), False))
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _finite(values: pa.Array) -> tuple[pa.Array, pa.Array]:
+    finite = pc.is_finite(values)
+    if finite.true_count == len(values) - values.null_count:
+        return values, columns.zeros(len(values), pa.bool_())
+    wrong = pc.fill_null(pc.invert(finite), False)
     return pc.if_else(wrong, _NONE, values), wrong
 
 
 def judge(values: pa.Array, metric: Metric, sentinels: tuple[float, ...]) -> tuple[pa.Array, pa.Array]:
     """(values with null for whatever is not valid; quality flags, uint8)."""
-    missing = pc.is_null(values)
-    sentinel = pc.fill_null(pc.is_in(values, pa.array(sentinels, pa.float64())), False)
-    outside = pa.scalar(False)
-    if metric.low is not None:
-        outside = pc.or_(outside, pc.less(values, metric.low))
-    if metric.high is not None:
-        outside = pc.or_(outside, pc.greater(values, metric.high))
-    if isinstance(outside, pa.Scalar):
-        outside = pa.repeat(outside, len(values))
-    outside = pc.and_(pc.fill_null(outside, False), pc.invert(sentinel))
-    quality = _flag(missing, Quality.MISSING)
-    quality = pc.bit_wise_or(quality, _flag(sentinel, Quality.SENTINEL))
-    quality = pc.bit_wise_or(quality, _flag(outside, Quality.OUT_OF_RANGE))
-    return pc.if_else(pc.or_(sentinel, outside), _NONE, values), quality
+    quality = columns.zeros(len(values), pa.uint8())
+    if values.null_count:
+        quality = _flag(pc.is_null(values), Quality.MISSING)
+    sentinel = _any([pc.equal(values, mark) for mark in sentinels])
+    limits = [] if metric.low is None else [pc.less(values, metric.low)]
+    limits += [] if metric.high is None else [pc.greater(values, metric.high)]
+    outside = _any(limits)
+    if outside is not None and sentinel is not None:
+        outside = pc.and_(outside, pc.invert(sentinel))
+    for where, flag in ((sentinel, Quality.SENTINEL), (outside, Quality.OUT_OF_RANGE)):
+        if where is not None:
+            quality = pc.bit_wise_or(quality, _flag(where, flag))
+            values = pc.if_else(where, _NONE, values)
+    return values, quality
+
+
+def _any(masks: list[pa.Array]) -> pa.Array | None:
+    """Where one of them is true; None when that is nowhere."""
+    some = [mask for mask in masks if mask.true_count]
+    return pc.fill_null(reduce(pc.or_, some), False) if some else None
 
 
 def _flag(where: pa.Array, flag: Quality) -> pa.Array:

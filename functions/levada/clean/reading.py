@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from levada.clean.decode import Decoded, decode, singles
+from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold
 from levada.clean.json_rows import INDEX
-from levada.clean.normalise import REC, ROW, Refused, Wide, normalise
-from levada.core import packs
+from levada.clean.normalise import Refused, Wide, normalise
+from levada.core import columns, packs
 from levada.core.errors import BadRecordError
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.kinesis_event import Batch
@@ -56,70 +56,126 @@ def read(batch: Batch, first: int, rules: Rules, accept: Callable[[Header], bool
         accept: asked for each pack, in order; False when it was applied before.
     """
     out = Reading()
-    decoded: dict[str, list[tuple[int, Decoded]]] = {}
-    plain = [i for i in range(first, len(batch)) if not batch.data[i].startswith(MAGIC)]
-    if len(plain) < len(batch) - first:
-        for i in range(first, len(batch)):
-            if batch.data[i].startswith(MAGIC):
-                _pack(i, batch, rules, accept, out, decoded)
+    sorting = _Sorting(batch, rules, out)
+    plain, packed = _split(batch.data, first)
+    for i in packed:
+        _pack(i, sorting, accept)
     if plain:
-        _plain(plain, batch, rules, out, decoded)
-    for domain, found in decoded.items():
-        wide, refused = normalise(rules.domains[domain], found, latest_us=rules.latest_us)
+        _plain(plain, sorting)
+    sorting.read_lines()
+    for domain, found in sorting.decoded.items():
+        wide, refused = _normalise(domain, found, sorting)
         out.tables.append(wide)
-        lines = {index: one.lines for index, one in found if one.lines}
-        for bad in refused:
-            if bad.record in lines:
-                bad = replace(bad, payload=lines[bad.record][bad.row])
-            elif bad.record not in out.headers:
-                bad = replace(bad, payload=batch.data[bad.record])
-            out.bad.append((bad, domain))
+        out.bad.extend((bad, domain) for bad in refused)
     return out
 
 
-def _pack(
-    i: int,
-    batch: Batch,
-    rules: Rules,
-    accept: Callable[[Header], bool],
-    out: Reading,
-    decoded: dict[str, list[tuple[int, Decoded]]],
-) -> None:
+@dataclass(slots=True)
+class _Sorting:
+    """What has been found in the batch so far, by domain."""
+
+    batch: Batch
+    rules: Rules
+    out: Reading
+    decoded: dict[str, list[tuple[int, Decoded]]] = field(default_factory=dict)
+    lines: dict[str, dict[int, Lines]] = field(default_factory=dict)
+    """Of records that are text, by record."""
+
+    def add(self, i: int, found: Decoded | Lines) -> None:
+        self.out.records.setdefault(found.domain, []).append(i)
+        if isinstance(found, Lines):
+            self.lines.setdefault(found.domain, {})[i] = found
+        else:
+            self.decoded.setdefault(found.domain, []).append((i, found))
+
+    def read_lines(self) -> None:
+        for domain, found in self.lines.items():
+            rows, bad = read_lines(list(found.items()), self.rules.domains[domain])
+            self.decoded.setdefault(domain, []).append((-1, Decoded(domain, "", rows)))
+            self.out.bad.extend((Refused(i, b.row, None, b.payload, b.reason, b.detail), domain) for i, b in bad)
+
+    def refuse(self, i: int, err: BadRecordError, domain: str) -> None:
+        """The record as a whole."""
+        self.out.bad.append((Refused(i, 0, None, self.batch.data[i], err.reason, err.detail), domain))
+
+    def text_of(self, domain: str, record: int, row: int) -> bytes | None:
+        """The row as it came: what the quarantine keeps."""
+        found = self.lines.get(domain, {}).get(record)
+        if found is not None:
+            return found.lines[row]
+        return None if record in self.out.headers else self.batch.data[record]
+
+
+_BEHIND_PACKS = MAGIC[:-1] + bytes([MAGIC[-1] + 1])
+"""Whatever begins with the magic sorts before this."""
+
+
+def _split(data: Sequence[bytes], first: int) -> tuple[Sequence[int], Sequence[int]]:
+    """(indices of plain records, of packs). JSON objects sort behind packs, so one look at the least is enough."""
+    if min(data) >= _BEHIND_PACKS:
+        return range(first, len(data)), ()
+    packed = [i for i in range(first, len(data)) if data[i].startswith(MAGIC)]
+    if len(packed) == len(data) - first:
+        return (), packed
+    return [i for i in range(first, len(data)) if not data[i].startswith(MAGIC)], packed
+
+
+def _pack(i: int, to: _Sorting, accept: Callable[[Header], bool]) -> None:
+    data, rules = to.batch.data[i], to.rules
     domain = UNKNOWN_DOMAIN
     try:
-        header = packs.split(batch.data[i])[0]
+        header, body = packs.split(data)
         if not accept(header):
-            out.duplicates.append(header)
+            to.out.duplicates.append(header)
             return
-        out.headers[i] = header
+        to.out.headers[i] = header
         domain = header.domain if header.domain in rules.domains else UNKNOWN_DOMAIN
-        _add(i, decode(batch.record(i), header, rules.domains, rules.tenant), out, decoded)
+        to.add(i, unfold(data, header, rules.domains, rules.tenant, body))
     except BadRecordError as err:
-        out.bad.append((Refused(i, 0, None, batch.data[i], err.reason, err.detail), domain))
+        to.refuse(i, err, domain)
 
 
-def _plain(
-    plain: Sequence[int], batch: Batch, rules: Rules, out: Reading, decoded: dict[str, list[tuple[int, Decoded]]]
-) -> None:
-    found = singles([batch.data[i] for i in plain], rules.domains, rules.tenant)
+def _plain(plain: Sequence[int], to: _Sorting) -> None:
+    data, rules, out = to.batch.data, to.rules, to.out
+    found = singles(data if len(plain) == len(data) else [data[i] for i in plain], rules.domains, rules.tenant)
     for one, mine in found.rows:
-        where = pa.array([plain[i] for i in mine], pa.int32()).take(one.rows[INDEX].combine_chunks())
+        if not one.rows.num_rows:
+            continue
+        index = one.rows[INDEX].combine_chunks()
+        where = pa.array([plain[i] for i in mine], pa.int32()).take(index) if plain != mine else index
         rows = one.rows.drop_columns([INDEX]).append_column(REC, where)
-        rows = rows.append_column(ROW, pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows))
-        if rows.num_rows:
-            out.records.setdefault(one.domain, []).extend(where.to_pylist())
-            decoded.setdefault(one.domain, []).append((-1, Decoded(one.domain, one.tenant, rows)))
+        rows = rows.append_column(ROW, columns.zeros(rows.num_rows, pa.int32()))
+        out.records.setdefault(one.domain, []).extend(where.to_pylist())
+        to.decoded.setdefault(one.domain, []).append((-1, Decoded(one.domain, one.tenant, rows)))
     for bad, domain in found.bad:
         out.bad.append((Refused(plain[bad.row], 0, None, bad.payload, bad.reason, bad.detail), domain))
     for at in found.others:
         i = plain[at]
         try:
-            _add(i, decode(batch.record(i), None, rules.domains, rules.tenant), out, decoded)
+            to.add(i, unfold(data[i], None, rules.domains, rules.tenant))
         except BadRecordError as err:
-            out.bad.append((Refused(i, 0, None, batch.data[i], err.reason, err.detail), UNKNOWN_DOMAIN))
+            to.refuse(i, err, UNKNOWN_DOMAIN)
 
 
-def _add(i: int, one: Decoded, out: Reading, decoded: dict[str, list[tuple[int, Decoded]]]) -> None:
-    out.records.setdefault(one.domain, []).append(i)
-    decoded.setdefault(one.domain, []).append((i, one))
-    out.bad.extend((Refused(i, b.row, None, b.payload, b.reason, b.detail), one.domain) for b in one.bad)
+def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) -> tuple[Wide, list[Refused]]:
+    def attempt(some: Sequence[tuple[int, Decoded]]) -> tuple[Wide, list[Refused]]:
+        return normalise(
+            to.rules.domains[domain],
+            some,
+            latest_us=to.rules.latest_us,
+            text_of=lambda record, row: to.text_of(domain, record, row),
+        )
+
+    try:
+        return attempt(found)
+    except (pa.ArrowException, UnicodeDecodeError):
+        pass  # a column holds bytes that its type does not allow: find whose, and let the others pass
+    good = []
+    for i, one in found:
+        try:
+            attempt([(i, one)])
+            good.append((i, one))
+        except (pa.ArrowException, UnicodeDecodeError) as err:
+            to.out.records[domain].remove(i)
+            to.refuse(i, BadRecordError("body_corrupt", f"arrow: {err}"), domain)
+    return attempt(good)

@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.core import columns
 from levada.core.records import TIME
 from levada.domains.declaration import Time
 
+_PARTS = {
+    "%Y": "[1-9][0-9]{3}",
+    "%m": "(?:0[1-9]|1[0-2])",
+    "%d": "(?:0[1-9]|[12][0-9]|3[01])",
+    "%H": "(?:[01][0-9]|2[0-3])",
+    "%M": "[0-5][0-9]",
+    "%S": "[0-5][0-9]",
+}
+"""How each part is written in full."""
+_WIDTHS = {part: 4 if part == "%Y" else 2 for part in _PARTS}
+_SECONDS = pa.timestamp("s")
 
-def parse(columns: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
+
+def parse(texts: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
     """Event times of n rows.
 
     Args:
-        columns: one string array of n per column that the spec names, in its order.
+        texts: one string array of n (or a dictionary of strings) per column that the spec names, in its order.
 
     Returns:
         (timestamps us UTC, null where there is none; booleans, true where text is there that is no time).
         All columns empty: no time and no fault, the row is undated.
     """
-    texts = [pc.fill_null(pc.utf8_trim_whitespace(c), "") for c in columns]
-    if len(texts) > 1:  # a date column and a time column, each with separators of its own taste
-        texts = [*(_separators(t, "-") for t in texts[:-1]), _separators(texts[-1], ":")]
-    joined = pc.binary_join_element_wise(*texts, " ")
-    codes = joined.dictionary_encode()  # thousands of series share a time: parse each text once
-    times = _parse_unique(codes.dictionary, spec.formats).take(codes.indices)
+    coded = [columns.coded(text) for text in texts]
+    trimmed = [pc.utf8_trim_whitespace(c.dictionary) for c in coded]
+    if len(coded) > 1:  # a date column and a time column, each with separators of its own taste
+        trimmed = [*(_separators(t, "-") for t in trimmed[:-1]), _separators(trimmed[-1], ":")]
+    joined, codes = trimmed[0], coded[0].indices
+    for other, unique in zip(coded[1:], trimmed[1:], strict=True):
+        joined, codes = _pairs(joined, codes, unique, other.indices)
+    times = _parse_unique(joined, spec.formats)  # thousands of series share a time: each text is parsed once
     blank = pc.equal(pc.utf8_trim_whitespace(joined), "")
-    return times, pc.and_(pc.is_null(times), pc.invert(blank))
+    wrong = pc.and_(pc.is_null(times), pc.invert(blank))
+    return times.take(codes), wrong.take(codes) if wrong.true_count else columns.zeros(len(codes), pa.bool_())
+
+
+def _pairs(left: pa.Array, i: pa.Array, right: pa.Array, j: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """(each pair of texts that occurs, joined by one blank; which of them each row has)."""
+    n = len(right)
+    both = pc.add(pc.multiply(i.cast(pa.int64()), n), j.cast(pa.int64())).dictionary_encode()
+    first = pc.divide(both.dictionary, n) if n else both.dictionary
+    second = pc.subtract(both.dictionary, pc.multiply(first, n))
+    return pc.binary_join_element_wise(left.take(first), right.take(second), " "), both.indices
 
 
 def _separators(text: pa.Array, mark: str) -> pa.Array:
@@ -36,13 +63,53 @@ def _separators(text: pa.Array, mark: str) -> pa.Array:
 
 
 def _parse_unique(texts: pa.Array, formats: Sequence[str]) -> pa.Array:
-    padded = pc.replace_substring_regex(texts, r"\b(\d)\b", r"0\1")
-    result = pa.nulls(len(texts), pa.timestamp("s"))
+    """The first format that takes a text decides."""
+    result = pa.nulls(len(texts), _SECONDS)
     for form in formats:
-        if not result.null_count:
-            break
-        parsed = pc.strptime(texts, form, "s", error_is_null=True)
-        # strptime rolls 31 February over to March, and reads year 04 as the year 4: only what prints the same is a time
-        same = pc.equal(pc.strftime(parsed, form), padded)
-        result = pc.coalesce(result, pc.if_else(same, parsed, pa.scalar(None, pa.timestamp("s"))))
+        for parse_some in (_in_full, _exactly):
+            if result.null_count == len(result):
+                result = parse_some(texts, form)
+            elif result.null_count:
+                left = pc.is_null(result)
+                result = pc.replace_with_mask(result, left, parse_some(texts.filter(left), form))
     return result.cast(pa.timestamp("us")).cast(TIME)
+
+
+def _exactly(texts: pa.Array, form: str) -> pa.Array:
+    """Any text that the format takes, with or without leading zeros; null for all others."""
+    padded = pc.replace_substring_regex(texts, r"\b(\d)\b", r"0\1")
+    parsed = pc.strptime(texts, form, "s", error_is_null=True)
+    # strptime rolls 31 February over to March, and reads year 04 as the year 4: only what prints the same is a time
+    return pc.if_else(pc.equal(pc.strftime(parsed, form), padded), parsed, pa.scalar(None, _SECONDS))
+
+
+def _in_full(texts: pa.Array, form: str) -> pa.Array:
+    """What is written with all its digits: a fifth of the work. Null for all others."""
+    shape = _shape(form)
+    if shape is None:
+        return pa.nulls(len(texts), _SECONDS)
+    pattern, day = shape
+    fits = pc.match_substring_regex(texts, pattern)
+    some = texts if fits.true_count == len(texts) else texts.filter(fits)
+    parsed = pc.strptime(some, form, "s", error_is_null=True)
+    there = pc.equal(pc.utf8_slice_codeunits(some, day, day + 2).cast(pa.int64()), pc.day(parsed))
+    if there.true_count < len(some):  # such a month has no such day
+        parsed = pc.if_else(there, parsed, pa.scalar(None, _SECONDS))
+    if len(some) == len(texts):
+        return parsed
+    return pc.replace_with_mask(pa.nulls(len(texts), _SECONDS), fits, parsed)
+
+
+@lru_cache(maxsize=64)
+def _shape(form: str) -> tuple[str, int] | None:
+    """(regular expression of texts in full, where the day stands); None for a format with more than plain parts."""
+    pieces = re.split(r"(%.)", form)
+    names = pieces[1::2]
+    if not {"%Y", "%m", "%d"} <= set(names) <= set(_PARTS) or len(set(names)) != len(names):
+        return None
+    day, pattern, width = 0, "", 0
+    for piece in pieces:
+        day = width if piece == "%d" else day
+        pattern += _PARTS.get(piece) or re.escape(piece)
+        width += _WIDTHS.get(piece, len(piece))
+    return rf"\A{pattern}\z", day

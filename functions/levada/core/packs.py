@@ -12,9 +12,15 @@ import hashlib
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from levada.core.errors import BadRecordError
+
+if TYPE_CHECKING:
+    import zstandard
 
 MAGIC = b"LVP1"
 VERSION = 1
@@ -85,13 +91,20 @@ def split(data: bytes) -> tuple[Header, bytes]:
     if end < 0:
         raise BadRecordError("pack_header", f"no end of the header line within {MAX_HEADER_BYTES} bytes")
     try:
-        raw = json.loads(data[len(MAGIC) : end])
-    except ValueError as err:
+        raw = msgspec.json.decode(data[len(MAGIC) : end])
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise BadRecordError("pack_header", f"not JSON: {err}") from err
     return _header(raw), data[end + 1 :]
 
 
-_FIELDS: dict[str, type] = {"domain": str, "tenant": str, "source": str, "position": int, "count": int, "codec": str}
+_FIELDS: dict[str, type[Any]] = {
+    "domain": str,
+    "tenant": str,
+    "source": str,
+    "position": int,
+    "count": int,
+    "codec": str,
+}
 
 
 def _header(raw: Any) -> Header:
@@ -99,14 +112,15 @@ def _header(raw: Any) -> Header:
         version = raw.get("v") if isinstance(raw, dict) else raw
         raise BadRecordError("pack_header", f"v={version!r}: this version reads {VERSION}")
     for name, kind in _FIELDS.items():
-        value = raw.get(name)
-        if type(value) is not kind or (kind is int and int(raw[name]) < 0):  # a bool is no number here
+        value: Any = raw.get(name)
+        if type(value) is not kind or (kind is int and value < 0):  # a bool is no number here
             raise BadRecordError("pack_header", f"{name}={value!r}: must be {kind.__name__}, and >= 0 for a number")
     if raw["codec"] not in CODECS:
         raise BadRecordError("pack_codec", f"codec={raw['codec']!r}: must be one of {', '.join(CODECS)}")
-    known = {name: raw[name] for name in _FIELDS}
-    extra = {k: v for k, v in raw.items() if k not in _FIELDS and k not in ("v", "trace")}
-    return Header(**known, trace=str(raw.get("trace", "")), extra=extra or None)
+    known = {name: raw.pop(name) for name in _FIELDS}
+    trace = str(raw.pop("trace", ""))
+    del raw["v"]
+    return Header(**known, trace=trace, extra=raw or None)
 
 
 def compress(body: bytes, codec: str) -> bytes:
@@ -138,6 +152,13 @@ def _gunzip(body: bytes, limit: int) -> bytes:
     return out
 
 
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    import zstandard
+
+    return zstandard.ZstdDecompressor()
+
+
 def _unzstd(body: bytes, limit: int) -> bytes:
     import zstandard
 
@@ -147,7 +168,7 @@ def _unzstd(body: bytes, limit: int) -> bytes:
     if size > limit:
         raise BadRecordError("body_too_large", f"inflates to {size} bytes: at most {limit}")
     if size >= 0:
-        return zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
+        return _decompressor().decompress(body, allow_extra_data=False)
     with zstandard.ZstdDecompressor().stream_reader(body) as reader:
         out = reader.read(limit + 1)
     if len(out) > limit:
