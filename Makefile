@@ -83,6 +83,15 @@ test-stack: .venv/.stamp ## Only the tests on the embedded stack
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
 
+.PHONY: bench
+bench: .venv-bench/.stamp ## The stages beside the usual handler and the bare limit. ARGS="--repeats 25 --json"
+	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench.clean $(ARGS)
+
+.venv-bench/.stamp: bench/requirements.txt
+	@[ -x .venv-bench/bin/python ] || { $(call make_venv,.venv-bench); }
+	@.venv-bench/bin/python -m pip install -q -r bench/requirements.txt
+	@touch $@
+
 ##@ Build and deploy
 .PHONY: build validate sizes lock clean
 build: .venv-sam/.stamp ## Artifacts of all functions. PYTHON_VERSION=3.13 ARCHITECTURE=arm64 for others

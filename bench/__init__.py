@@ -1,0 +1,1 @@
+"""What the stages cost, measured beside what others cost. Not deployed; see docs/performance.md."""

@@ -1,0 +1,205 @@
+"""The whole clean stage, its stores faked: what fences and checkpoint add to it, and its memory over many batches."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from bench import harness
+from bench.data import FIRST_SEQUENCE, NOW_S, SENSORS, Input, arrow_packs, lambda_event, ndjson_packs, single_events
+from bench.harness import Subject
+from levada.clean import stage
+from levada.clean.state import CleanState
+from levada.core import kinesis_event, packs
+from levada.core.checkpoint import Checkpoint
+from levada.core.errors import ConflictError
+from levada.core.packs import NDJSON_ZSTD
+from levada.core.positions import PackFences
+from levada.ports import Entry
+from levadactl.memory import ManualClock, MemoryBlobStore, MemoryTopology
+
+FORMS = ("single", "ndjson_zstd", "arrow_text", "arrow_typed")
+BATCHES = 200
+SOURCES = (128, 4_096)
+"""Sources that the checkpoint knows: four files of 32 lanes within the fences' horizon, and 128 of them."""
+LIMIT = 0.05
+
+
+class FakeStore(MemoryBlobStore):
+    """Takes everything, keeps only the last checkpoint, hashes nothing: its calls cost nothing."""
+
+    def __init__(self, body: bytes | None = None) -> None:
+        super().__init__()
+        self.body, self.etag = body, 0
+        self.keep = False
+        """Whether a checkpoint that is put is the one that is got next."""
+
+    def put_all(self, objects: Iterable[tuple[str, bytes]]) -> None:
+        for _ in objects:
+            pass
+
+    def put_if(self, key: str, body: bytes, *, etag: str | None) -> str:
+        if etag != self._etag():
+            raise ConflictError(key)
+        if self.keep:
+            self.body, self.etag = body, self.etag + 1
+        return str(self._etag())
+
+    def get(self, key: str) -> tuple[bytes, str]:
+        if self.body is None:
+            raise KeyError(key)
+        return self.body, str(self._etag())
+
+    def _etag(self) -> str | None:
+        return None if self.body is None else str(self.etag)
+
+
+class FakeSink:
+    """A stream that takes every record and forgets it."""
+
+    def put(self, entries: Sequence[Entry]) -> list[str | None]:
+        return [None] * len(entries)
+
+
+class NoFences(PackFences):
+    """Every pack is new, and none is remembered."""
+
+    def apply(self, source: str, n: int, now_s: int) -> bool:  # noqa: ARG002  # the method's arguments
+        return True
+
+    def expire(self, before_s: int) -> None:
+        """There is nothing to forget."""
+
+
+class NoCheckpoint(Checkpoint):
+    def to_bytes(self) -> bytes:
+        return b""
+
+
+class NoState(CleanState):
+    """A state that is neither read nor written."""
+
+    def to_checkpoint(self) -> Checkpoint:
+        return NoCheckpoint()
+
+
+def deps(blobs: FakeStore) -> stage.CleanDeps:
+    return stage.CleanDeps(
+        blobs=blobs,
+        sink=FakeSink(),
+        topology=MemoryTopology(),
+        clock=ManualClock(NOW_S),
+        domains={SENSORS.name: SENSORS},
+        tenant="default",
+        max_skew_s=600,
+        fence_horizon_h=48,
+    )
+
+
+def make(form: str, events: int) -> Input:
+    if form == "single":
+        return single_events(events, bad_share=0.01)
+    if form == "ndjson_zstd":
+        return ndjson_packs(events, NDJSON_ZSTD, bad_share=0.01)
+    return arrow_packs(events, typed=form == "arrow_typed", bad_share=0.01)
+
+
+def shares(events: int, repeats: int) -> list[dict[str, Any]]:
+    """By form and size of the checkpoint: the part of the stage's CPU time that fences and checkpoint take."""
+    return [_share(form, sources, events, repeats) for form in FORMS for sources in SOURCES]
+
+
+def _share(form: str, sources: int, events: int, repeats: int) -> dict[str, Any]:
+    given = make(form, events)
+    store = FakeStore(_checkpoint(sources))
+    context = deps(store)
+    n = given.good + given.bad
+
+    def run() -> None:
+        batch = kinesis_event.parse(given.event)
+        assert batch is not None
+        found = stage.run(batch, context)
+        assert (found.rows, found.quarantined) == (given.good, given.bad)
+
+    def run_without() -> None:
+        with _without():
+            run()
+
+    pair = [Subject("with", "", n, run), Subject("without", "", n, run_without)]
+    times = harness.interleave(pair, repeats)
+    differences = [(a - b) / a for a, b in zip(times["with"], times["without"], strict=True)]
+    share = statistics.median(differences)
+    with_us, without_us = (statistics.median(times[name]) / n * 1e6 for name in ("with", "without"))
+    return {
+        "form": form,
+        "events": n,
+        "sources": sources,
+        "with_us": with_us,
+        "without_us": without_us,
+        "share": share,
+        "reached": share < LIMIT,
+    }
+
+
+@contextmanager
+def _without() -> Iterator[None]:
+    def load(*_: object) -> tuple[CleanState, str]:
+        return NoState(mark=FIRST_SEQUENCE - 1, fences=NoFences()), "0"
+
+    with patch.object(stage, "_load", load):
+        yield
+
+
+def _checkpoint(sources: int) -> bytes:
+    state = CleanState(mark=FIRST_SEQUENCE - 1, updated_s=NOW_S)
+    for i in range(sources):
+        state.fences.sets[name := f"file/bench/default/{i // 32:032x}#{i % 32:02d}"] = _applied(40)
+        state.fences.touched_s[name] = NOW_S - i
+    return state.to_checkpoint().to_bytes()
+
+
+def _applied(n: int) -> Any:
+    fences = PackFences()
+    for i in range(n):
+        fences.apply("", i, 0)
+    return fences.sets[""]
+
+
+def memory_over_batches(form: str, events: int) -> dict[str, Any]:
+    """Resident memory of a process that applies batch after batch, each with new positions."""
+    given = make(form, events)
+    store = FakeStore()
+    store.keep = True
+    context = deps(store)
+    batch = kinesis_event.parse(given.event)
+    assert batch is not None
+    datas = list(batch.data)
+    after: dict[int, float] = {}
+    rows = 0
+    for n in range(BATCHES):
+        event = lambda_event([_moved(data, n) for data in datas], first=FIRST_SEQUENCE + n * 16 * len(datas))
+        fresh = kinesis_event.parse(event)
+        assert fresh is not None
+        rows += stage.run(fresh, context).rows
+        after[n + 1] = harness.rss_mib()
+    assert rows == given.good * BATCHES, f"{rows} rows, not {given.good * BATCHES}"
+    return {
+        "form": form,
+        "events": given.good + given.bad,
+        "after_20_mib": after[20],
+        "after_200_mib": after[BATCHES],
+        "peak_mib": harness.peak_mib(),
+    }
+
+
+def _moved(data: bytes, by: int) -> bytes:
+    """The pack as the one that many batches later comes from the same source; a plain record as it is."""
+    if not packs.is_pack(data):
+        return data
+    header, body = packs.split(data)
+    lines = header.to_json() | {"position": header.position + 1000 * by}
+    del lines["v"]
+    return packs.encode(packs.Header(**lines), body)
