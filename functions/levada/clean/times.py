@@ -80,7 +80,8 @@ def _exactly(texts: pa.Array, form: str) -> pa.Array:
     padded = pc.replace_substring_regex(texts, r"\b(\d)\b", r"0\1")
     parsed = pc.strptime(texts, form, "s", error_is_null=True)
     # strptime rolls 31 February over to March, and reads year 04 as the year 4: only what prints the same is a time
-    return pc.if_else(pc.equal(pc.strftime(parsed, form), padded), parsed, pa.scalar(None, _SECONDS))
+    same = pc.and_(pc.equal(pc.strftime(parsed, form), padded), pc.greater(pc.year(parsed), 0))  # no calendar has 0
+    return pc.if_else(same, parsed, pa.scalar(None, _SECONDS))
 
 
 def _in_full(texts: pa.Array, form: str) -> pa.Array:
