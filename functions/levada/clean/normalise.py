@@ -84,10 +84,15 @@ def normalise(
         refused.extend(bad)
     if not parts:
         return Wide(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
-    if len(parts) == 1:
-        return Wide(domain, parts[0].combine_chunks()), refused
-    rows = pa.concat_tables(parts).combine_chunks()  # the order of the stream is what fences downstream rely on
-    return Wide(domain, rows.take(pc.sort_indices(rows, [("rec", "ascending"), ("row", "ascending")]))), refused
+    return Wide(domain, _in_order(pa.concat_tables(parts).combine_chunks())), refused
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """By record and row: the order of the stream is what fences downstream rely on."""
+    rec = _flat(rows, "rec")
+    if pc.any(pc.less(rec[1:], rec[:-1]), min_count=0).as_py():
+        return rows.take(pc.sort_indices(rows, [("rec", "ascending"), ("row", "ascending")]))
+    return rows  # a record's rows stand together and in order
 
 
 def _same_schema(domain: Domain, decoded: Sequence[tuple[int, Decoded]]) -> Iterator[pa.Table]:
