@@ -55,7 +55,7 @@ status: .venv/.stamp ## What runs, and how far it has come
 	$(BIN)/levada status $(ARGS)
 
 ##@ Develop
-.PHONY: dev check lint format types test-stack simulate
+.PHONY: dev check lint format types test-slow test-stack simulate
 dev: .venv/.stamp ## Make or refresh .venv from the lock
 
 .venv/.stamp: pyproject.toml requirements/dev.txt
@@ -77,7 +77,10 @@ format: .venv/.stamp ## Let ruff fix what it can
 types: .venv/.stamp ## Static types, strict
 	$(PY) -m mypy $(ARGS)
 
-test-stack: .venv/.stamp ## Only the tests on the embedded stack
+test-slow: .venv/.stamp ## What make test leaves out: kills, faults, dialects and redrive on the embedded stack
+	$(PY) -m pytest -m slow $(ARGS)
+
+test-stack: .venv/.stamp ## Only the tests on the embedded stack, the slow ones too
 	$(PY) -m pytest -m stack $(ARGS)
 
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000

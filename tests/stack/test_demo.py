@@ -15,7 +15,7 @@ import pytest
 from levadactl import embedded
 from levadactl.embedded import processes
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = pytest.mark.stack
 TIMEOUT_S = 280
 
 
