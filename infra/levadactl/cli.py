@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -42,13 +41,11 @@ def common(
 
 
 def register_commands() -> None:
-    """Add the subcommands of every module that is there. Safe to repeat."""
+    """Add the subcommands of every module. Safe to repeat."""
     if app.registered_commands:
         return
     for name in COMMAND_MODULES:
-        module = f"levadactl.commands.{name}"
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module).register(app)
+        importlib.import_module(f"levadactl.commands.{name}").register(app)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -37,7 +37,7 @@ class Faults:
 
     def call(self, what: str, act: Callable[[], T]) -> T:
         """Let others run, then do it: well, not at all, or without anybody hearing of it."""
-        self._pause()
+        self.pause()
         self.calls += 1
         kind = self._rng.choice(KINDS) if self._rng.random() < self.rate else ""
         if kind:
@@ -62,7 +62,8 @@ class Faults:
         return "ProvisionedThroughputExceededException"
 
     @staticmethod
-    def _pause() -> None:
+    def pause() -> None:
+        """Let other processes go on; the scheduler decides when this one does."""
         current = getcurrent()
         if current.parent is not None:
             current.parent.switch()

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from levada.aggregate.state import AggregateState
+from levada.clean import normalise
 from levada.core import columns, lineage
 from levada.core.partials import PARTIAL
 from levada.core.positions import PackFences, RowFences
@@ -49,12 +50,18 @@ def _no_inheritance() -> Patches:
     return [patch.object(lineage, "ancestors", lambda *_: iter(()))]
 
 
+def _no_order() -> Patches:
+    """Rows leave clean in the order in which they were read, not in that of the stream."""
+    return [patch.object(normalise, "_in_order", lambda rows: rows)]
+
+
 ALL: dict[str, Callable[[], Patches]] = {
     "fence": _no_pack_fence,
     "row_identity": _no_row_identity,
     "conditional_put": _no_conditional_put,
     "outbox": _no_outbox,
     "inheritance": _no_inheritance,
+    "order": _no_order,
 }
 
 

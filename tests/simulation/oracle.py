@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from levada.core import lineage, packs, parquet, segments
@@ -43,8 +44,6 @@ class Input:
 
 
 def _rows(rng: random.Random, n: int, first_s: int) -> list[dict[str, str]]:
-    from datetime import UTC, datetime
-
     times = rng.sample(range(first_s, first_s + 600), n)
     if rng.random() < 0.5:
         times.sort()
@@ -58,9 +57,7 @@ def _rows(rng: random.Random, n: int, first_s: int) -> list[dict[str, str]]:
     return rows
 
 
-def _note(row: dict[str, str], into: Input, *, first_s: int) -> None:
-    from datetime import UTC, datetime
-
+def _note(row: dict[str, str], into: Input) -> None:
     if row["b"] in ("x", "1e400"):
         into.bad.append(_canonical(json.dumps(row)))
         return
@@ -77,7 +74,7 @@ def feed(world: World) -> Input:
         rows = _rows(rng, rng.randrange(5, 25), first_s - n * 1_000)
         lines = ["sensor,t,a,b", *(",".join(row.values()) for row in rows)]
         for row in rows:
-            _note(row, truth, first_s=first_s)
+            _note(row, truth)
         if rng.random() < 0.3:
             lines.append("s1,short")
             truth.bad.append("s1,short")
@@ -87,9 +84,25 @@ def feed(world: World) -> Input:
     for n in range(rng.choice([0, 1, 2])):
         rows = _rows(rng, rng.randrange(3, 12), first_s - 20_000 - n * 10_000)
         for row in rows:
-            _note(row, truth, first_s=first_s)
+            _note(row, truth)
         world.produce(_packs(rows, n))
+    if rng.random() < 0.5:
+        rows = _rows(rng, rng.randrange(3, 12), first_s - 60_000)
+        for row in rows:
+            _note(row, truth)
+        world.produce_plain(_plain(rng, rows))
     return truth
+
+
+def _plain(rng: random.Random, rows: list[dict[str, str]]) -> list[bytes]:
+    """The rows as other producers send them: one object, an array, or lines."""
+    bodies, left = [], [json.dumps(row).encode() for row in rows]
+    while left:
+        n = rng.choice([1, 1, 2, 3])
+        some, left = left[:n], left[n:]
+        forms = [b"[" + b",".join(some) + b"]", b"\n".join(some)]
+        bodies.append(some[0] if len(some) == 1 else rng.choice(forms))
+    return bodies
 
 
 def _packs(rows: list[dict[str, str]], producer: int) -> list[Entry]:

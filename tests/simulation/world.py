@@ -21,6 +21,7 @@ from levada.ports import Entry
 from levada.wiring import using
 from levadactl.memory import ManualClock, MemoryBlobStore, MemoryDeps, MemoryServingStore
 from levadactl.triggers import Discard, Failed, Invoke, Machine, Mapping, MemoryStream, Returned, Throttled, Unavailable
+from levadactl.triggers import Entry as StreamEntry
 from tests.simulation.faults import (
     Crash,
     Faults,
@@ -124,6 +125,17 @@ class World:
             publish(FaultySink(self.streams["raw"], self.faults), entries, self.clock)
 
         self.due.append(("producer", send, {}))
+
+    def produce_plain(self, bodies: list[bytes]) -> None:
+        """A producer of plain records: their place is their identity, so it repeats only what was refused."""
+
+        def send(_: dict[str, Any], __: object) -> None:
+            while bodies:
+                self.faults.pause()
+                if not self.streams["raw"].put_records([StreamEntry(bodies[0], "plain")])[0].error:
+                    del bodies[0]
+
+        self.due.append(("plain producer", send, {}))
 
     # -- one step --------------------------------------------------------------------------------------------------
 

@@ -231,11 +231,12 @@ def melt(wide: Wide, rows: pa.Table, origin: Origin) -> pa.Table:
     """Canonical MEASUREMENT rows of these source rows: one per metric; metric by metric, each in the rows' order."""
     metrics = [m.name for m in wide.domain.metrics.values()]
     n, k = rows.num_rows, len(metrics)
-    rec = _flat(rows, "rec")
+    rec = _flat(rows, "rec").dictionary_encode()
+    records = rec.dictionary.to_pylist()  # only those that these rows are of: a lane has few of a batch's records
 
     def per_record(values: Sequence[str]) -> pa.Array:
-        dictionary = pa.array(values, pa.string()).dictionary_encode()  # equal texts share a code
-        return pa.DictionaryArray.from_arrays(dictionary.indices.take(rec), dictionary.dictionary)
+        texts = pa.array([values[i] for i in records], pa.string()).dictionary_encode()  # equal texts share a code
+        return pa.DictionaryArray.from_arrays(texts.indices.take(rec.indices), texts.dictionary)
 
     def tiled(column: pa.Array) -> pa.ChunkedArray:
         return pa.chunked_array([column] * k, type=column.type)
@@ -256,7 +257,7 @@ def melt(wide: Wide, rows: pa.Table, origin: Origin) -> pa.Table:
         "shard": same(origin.shard),
         "sequence": tiled(per_record(origin.sequences)),
         "source": tiled(per_record(origin.sources)),
-        "position": tiled(pa.array(origin.positions, pa.int64()).take(rec)),
+        "position": tiled(pa.array([origin.positions[i] for i in records], pa.int64()).take(rec.indices)),
         "row": tiled(_flat(rows, "row")),
     }
     return pa.table([arrays[f.name] for f in MEASUREMENT], schema=MEASUREMENT).unify_dictionaries().combine_chunks()

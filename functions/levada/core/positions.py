@@ -95,6 +95,13 @@ class IntervalSet:
         for start, end in other._spans:
             self.add(start, end)
 
+    @classmethod
+    def restored(cls, spans: Iterable[Iterable[int]]) -> IntervalSet:
+        """What ``spans`` gave, taken at its word: a checkpoint holds thousands of sets, all read at each batch."""
+        new = cls()
+        new._spans = [(start, end) for start, end in spans]
+        return new
+
     def spans(self) -> list[list[int]]:
         """JSON form: ``[[start, end], …]`` in order."""
         return [[s, e] for s, e in self._spans]
@@ -130,7 +137,7 @@ class PackFences:
     def from_json(cls, raw: dict[str, list[object]]) -> PackFences:
         fences = cls()
         for source, (touched, spans) in raw.items():
-            fences.sets[source] = IntervalSet(spans)  # type: ignore[arg-type]  # as to_json wrote it
+            fences.sets[source] = IntervalSet.restored(spans)  # type: ignore[arg-type]  # as to_json wrote it
             fences.touched_s[source] = int(touched)  # type: ignore[call-overload]
         return fences
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +73,5 @@ def give_lake_back(home: Path, state: StackState, *, verbose: bool, say: Say) ->
 
 def run_hook(place: Place, say: Say) -> Any:
     """Let ``levadactl.recovery.recover(place)`` bring back what can be derived from the lake."""
-    if importlib.util.find_spec(HOOK) is None:
-        return None
-    from importlib import import_module
-
     say("republishing clean rows from the lake")
     return import_module(HOOK).recover(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -30,8 +29,6 @@ def status_file(state: Path) -> Path:
 
 def start(state: Path, endpoint: str) -> ProcessRef:
     """Start the runner and wait until it has written its status. Raises StartError when it ends instead."""
-    if importlib.util.find_spec(RUNNER) is None:
-        raise StartError(f"module {RUNNER} is not installed: run `make install` again")
     status_file(state).unlink(missing_ok=True)
     log = Folders(state).logs / "triggers.log"
     command = [sys.executable, "-P", "-m", RUNNER, "--endpoint-url", endpoint]

@@ -219,6 +219,18 @@ def test_rows_of_a_lane_leave_in_the_order_of_the_stream_even_when_schemas_alter
     assert (header.extra or {})["last"][0].endswith("3")
 
 
+def test_a_pack_of_rows_carries_the_identity_of_its_own_records_only() -> None:
+    """Or every lane would send the positions of the whole batch along."""
+    memory = MemoryDeps()
+
+    _run(memory, [pack([source_row(n)], n=n, tenant=f"t{n}") for n in range(3)])
+
+    for entry in memory.clean.entries:
+        rows = columns.from_bytes(packs.split(entry.data)[1])
+        assert [len(rows[name].chunk(0).dictionary) for name in ("sequence", "source", "tenant")] == [1, 1, 1]
+    assert len(memory.clean.entries) == 3
+
+
 def test_a_child_shard_skips_what_its_parent_has_applied() -> None:
     memory = MemoryDeps()
     _run(memory, [pack([source_row(0)], n=0)])
