@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from levada.query import handler as module
+from levada.query import answers as module
 from levada.query.handler import handler
 from levadactl.events import rest
 from levadactl.memory import MemoryDeps

@@ -15,7 +15,15 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "functions" / "levada"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-EDGES = {*PACKAGE.glob("*/*handler.py"), *PACKAGE.glob("adapters/*.py"), PACKAGE / "wiring.py", PACKAGE / "observe.py"}
+EDGES = {
+    *(
+        path
+        for pattern in ("*/*handler.py", "*/route_*.py", "*/answers.py", "adapters/*.py")
+        for path in PACKAGE.glob(pattern)
+    ),
+    PACKAGE / "wiring.py",
+    PACKAGE / "observe.py",
+}
 EDGE_ONLY = ("boto", "aws_lambda_powertools", "levada.adapters", "levada.wiring", "levada.observe")
 CATALOG = PACKAGE / "archive" / "catalog.py"
 

@@ -49,6 +49,11 @@ def silver(domain: str, date: str, span: Span, *, redrive: bool = False) -> str:
     return f"silver/domain={domain}/date={date}/{span.name}{REDRIVE if redrive else ''}.parquet"
 
 
+def events(domain: str, date: str, span: Span, *, redrive: bool = False) -> str:
+    """The events of one batch and day, beside the measurements in silver; arguments as there."""
+    return f"events/domain={domain}/date={date}/{span.name}{REDRIVE if redrive else ''}.parquet"
+
+
 def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
 

@@ -1,4 +1,4 @@
-"""The canonical row of a measurement: its Arrow schema, its identity, its quality flags."""
+"""The canonical rows, of a measurement and of an event: their Arrow schemas, identities and quality flags."""
 
 from __future__ import annotations
 
@@ -49,3 +49,26 @@ MEASUREMENT = pa.schema(
         *IDENTITY,
     ]
 )
+
+ITEM = pa.field("item", pa.int32())
+"""Which of the events of one source row: 0 for its own, 1, 2, … for those derived from it (the lines of an order)."""
+
+EVENT = pa.schema(
+    [
+        pa.field("time", TIME),
+        *(pa.field(name, TEXT) for name in ("domain", "tenant", "site", "unit")),
+        pa.field("entity_type", TEXT),  # what it happened to: job, device, customer …
+        pa.field("entity_id", TEXT),
+        pa.field("parent_id", TEXT),  # the entity that this one is part of; empty for none
+        pa.field("event_type", TEXT),
+        pa.field("severity", TEXT),  # info, warning, error, critical; empty where a source has none
+        pa.field("value", pa.float64()),
+        pa.field("attributes", pa.string()),  # JSON object text, null for none
+        pa.field("quality", pa.uint8()),
+        pa.field("event_id", pa.string()),
+        *IDENTITY,
+        ITEM,
+    ]
+)
+"""Columns that every event has; behind them stand the fields that its domain declares, as float64 or TEXT.
+``(source, position, row, item)`` is an event's identity."""

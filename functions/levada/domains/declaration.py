@@ -31,6 +31,22 @@ class Time:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollup:
+    """Windows over a domain's events: those of equal ``by`` columns make one series."""
+
+    metric: str
+    """Metric of the windows, such as ``revenue``."""
+    by: tuple[str, ...] = ("event_type",)
+    """Columns of the events (EVENT, or the domain's fields) whose values, joined by ``/``, name the series."""
+    value: str = ""
+    """The numeric column that is summed up (``value``, or a field); empty: each event counts as 1."""
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column → the values that take part; all events when empty."""
+    distinct: str = ""
+    """A column whose distinct values are counted (approximately) beside the statistics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """A domain of wide measurements: one source row holds one value per metric."""
 
@@ -50,6 +66,17 @@ class Domain:
     """Base window, seconds; larger windows are merged from it."""
     lateness_s: int = 60
     """How long after the highest event time a window is kept open, seconds."""
+
+    quantile_error: float = 0.01
+    """Relative error of quantiles such as p95; 0 for none."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the domain's events beyond EVENT: name → ``number`` or ``text``."""
+    rollups: tuple[Rollup, ...] = ()
+    """Windows over the domain's events."""
+    latest: tuple[str, ...] = ()
+    """Entity types of which the latest state is served (``/v1/jobs``)."""
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    """Event type → rank among events of one entity with equal times: the higher is the later (``finished``)."""
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.metrics.values()]

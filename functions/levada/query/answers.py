@@ -1,0 +1,53 @@
+"""HTTP answers: JSON, or CSV for ``Accept: text/csv`` or ``format=csv``; errors that name the field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from levada.core.errors import BadRequestError, ConfigError, UnavailableError
+from levada.observe import logger
+from levada.query import render
+from levada.query.errors import ParameterError
+
+MAX_BODY_BYTES = 4_500_000
+"""A function may answer 6 MB, in which every quote of the body counts twice."""
+NEXT = "Levada-Next"
+"""Header with the ``since`` of the next page, for answers that have no place for it."""
+
+
+def media_type(event: Mapping[str, Any], query: Mapping[str, str]) -> str:
+    """What the caller wants: ``application/json`` or ``text/csv``."""
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return render.media_type(query.get("format"), headers.get("accept"))
+
+
+def json(status: int, answer: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response[str]:
+    return text(status, render.JSON, render.to_json(answer), headers)
+
+
+def csv(body: str, headers: Mapping[str, str] | None = None) -> Response[str]:
+    return text(200, f"{render.CSV}; charset=utf-8", body, headers)
+
+
+def text(status: int, kind: str, body: str, headers: Mapping[str, str] | None = None) -> Response[str]:
+    return Response(status_code=status, content_type=kind, body=body, headers=dict(headers or {}))
+
+
+def refused(err: BadRequestError) -> Response[str]:
+    answer: dict[str, Any] = {"error": str(err)}
+    if isinstance(err, ParameterError):
+        answer |= {"field": err.field, "value": err.value, "allowed": err.allowed}
+    return json(err.status, answer)
+
+
+def unavailable(err: UnavailableError) -> Response[str]:
+    logger("query").error(str(err))
+    return json(503, {"error": f"try again: {err}"}, {"Retry-After": "1"})
+
+
+def wrong(err: ConfigError) -> Response[str]:
+    logger("query").error(str(err))
+    return json(500, {"error": f"the deployment is wrong: {err}"})

@@ -1,0 +1,43 @@
+"""GET /v1/windows and /v1/series: closed windows, and which series there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from levada.core.records import SERIES
+from levada.domains.registry import enabled
+from levada.query import answers, parameters, render, windows
+from levada.wiring import deps
+
+
+def get_series(event: dict[str, Any]) -> Response[str]:
+    d = deps()
+    query = parameters.given(event, parameters.SERIES_PARAMETERS)
+    kind = answers.media_type(event, query)
+    selection = parameters.series(query, enabled(d.config.domains_enabled), d.config.tenant)
+    rows = windows.series_of(d.serving, selection)
+    return answers.csv(render.to_csv(rows, SERIES)) if kind == render.CSV else answers.json(200, {"series": rows})
+
+
+def get_windows(event: dict[str, Any]) -> Response[str]:
+    d = deps()
+    query = parameters.given(event, parameters.WINDOW_PARAMETERS)
+    kind = answers.media_type(event, query)
+    domains = enabled(d.config.domains_enabled)
+    selection, limit = parameters.windows(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
+    page = windows.page(d.serving, selection, limit)
+    answer = _page(page, kind)
+    while len((answer.body or "").encode()) > answers.MAX_BODY_BYTES and page.rows.num_rows > 1:
+        page = windows.cut(page.rows, page.rows.num_rows // 2)  # long names: fewer of them fit
+        answer = _page(page, kind)
+    return answer
+
+
+def _page(page: windows.Page, kind: str) -> Response[str]:
+    rows, following = render.windows(page.rows), parameters.cursor(page)
+    headers = {answers.NEXT: following} if following else {}
+    if kind == render.CSV:
+        return answers.csv(render.to_csv(rows, render.WINDOW_COLUMNS), headers)
+    return answers.json(200, {"windows": rows, "next": following}, headers)
