@@ -87,8 +87,8 @@ simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
 
 .PHONY: bench
-bench: .venv-bench/.stamp ## The stages beside the usual handler and the bare limit. ARGS="--repeats 25 --json"
-	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench.clean $(ARGS)
+bench: .venv-bench/.stamp ## Every stage beside the usual way and the bare limit. ARGS="--only clean --repeats 25 --json"
+	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench $(ARGS)
 
 .venv-bench/.stamp: bench/requirements.txt
 	@[ -x .venv-bench/bin/python ] || { $(call make_venv,.venv-bench); }

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import platform
 import sys
-from importlib.metadata import version
 from typing import Any
 
 from bench import harness
@@ -15,8 +13,6 @@ from bench import harness
 harness.hide_pandas()
 
 from bench import stage_costs, subjects  # noqa: E402  # pyarrow must not see pandas
-
-PACKAGES = ("aws-lambda-powertools", "pydantic", "msgspec", "pyarrow", "pybase64", "zstandard")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,7 +54,7 @@ def _report(options: argparse.Namespace) -> dict[str, Any]:
     targets = [t for t in subjects.TARGETS if {t.subject, t.against} <= set(names)]
     verdicts = harness.judge(targets, chosen, times)
     harness.show([harness.Measured(**row) for row in rows], verdicts, sys.stderr)
-    report = {"machine": _machine(), "repeats": options.repeats, "subjects": rows, "targets": verdicts}
+    report = {"machine": harness.machine(), "repeats": options.repeats, "subjects": rows, "targets": verdicts}
     if "stage" not in options.skip:
         report["stage"] = stage_costs.shares(options.events, options.repeats)
         for row in report["stage"]:
@@ -86,14 +82,6 @@ def _memory(name: str, options: argparse.Namespace) -> dict[str, float]:
     for _ in range(harness.WARM_UPS):
         run(event)
     return {"before_mib": before, "added_mib": harness.peak_mib() - before}
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version(name) for name in PACKAGES},
-    }
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -14,10 +16,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
 WARM_UPS = 3
+PACKAGES = ("aws-lambda-powertools", "pydantic", "msgspec", "pyarrow", "pybase64", "zstandard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +197,17 @@ def show(rows: Sequence[Measured], verdicts: Sequence[Mapping[str, Any]], out: T
 
 def to_json(rows: Sequence[Measured]) -> list[dict[str, Any]]:
     return [asdict(r) for r in rows]
+
+
+def machine() -> dict[str, Any]:
+    """Where a report was made: interpreter, system, processors, and versions of what the numbers depend on."""
+    packages = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "packages": packages,
+    }
