@@ -156,16 +156,9 @@ def _without() -> Iterator[None]:
 def _checkpoint(sources: int) -> bytes:
     state = CleanState(mark=FIRST_SEQUENCE - 1, updated_s=NOW_S)
     for i in range(sources):
-        state.fences.sets[name := f"file/bench/default/{i // 32:032x}#{i % 32:02d}"] = _applied(40)
-        state.fences.touched_s[name] = NOW_S - i
+        for n in range(40):
+            state.fences.apply(f"file/bench/default/{i // 32:032x}#{i % 32:02d}", n, NOW_S - i)
     return state.to_checkpoint().to_bytes()
-
-
-def _applied(n: int) -> Any:
-    fences = PackFences()
-    for i in range(n):
-        fences.apply("", i, 0)
-    return fences.sets[""]
 
 
 def memory_over_batches(form: str, events: int) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _finish_clean(token: ShardToken, ports: Ports) -> int:
     mark = int(headers[token]["mark"]) if token in headers else -1
     applied = PackFences()
     for header in headers.values():
-        applied.inherit(PackFences.from_json(header["fences"]))
+        applied.inherit(PackFences.from_bytes(header["fences"]))
     records: dict[int, StreamRecord] = {}
     for key, span in spans(ports.lake, "bronze/"):
         if span.token == token and int(span.last) > mark:
@@ -191,7 +191,7 @@ def _is_applied(record: StreamRecord, applied: PackFences) -> bool:
         header = packs.split(record.data)[0] if packs.is_pack(record.data) else None
     except BadRecordError:
         return False
-    return header is not None and header.source in applied.sets and header.position in applied.sets[header.source]
+    return header is not None and header.position in applied.applied(header.source)
 
 
 def _batches(records: Sequence[StreamRecord]) -> Iterator[tuple[StreamRecord, ...]]:
@@ -226,7 +226,7 @@ def _unfinished(ports: Ports) -> list[dict[str, Any]]:
     """Files of which a pack was sent, or was still to be sent, and has not come to clean."""
     applied = PackFences()
     for header in ports.lake.headers("clean").values():
-        applied.inherit(PackFences.from_json(header["fences"]))
+        applied.inherit(PackFences.from_bytes(header["fences"]))
     # Fences of loads that were finished long ago have expired: their silence says nothing.
     old_s = ports.clock.now_s() - ports.config.fence_horizon_h * 2700
     found = []
@@ -253,7 +253,6 @@ def _never_seen(lake: Lake) -> Iterator[str]:
 
 def _all_there(ledger: Mapping[str, Any], applied: PackFences, domain: str, tenant: str, content: str) -> bool:
     for lane, n in ledger["progress"]["positions"].items():
-        spans = applied.sets.get(f"file/{domain}/{tenant}/{content[:32]}#{int(lane):02d}")
-        if spans is None or len(spans) < n:
+        if len(applied.applied(f"file/{domain}/{tenant}/{content[:32]}#{int(lane):02d}")) < n:
             return False
     return True

@@ -30,7 +30,7 @@ class CleanState:
         return Checkpoint(
             {
                 "mark": str(self.mark),
-                "fences": self.fences.to_json(),
+                "fences": self.fences.to_bytes(),
                 "counters": {name: dict(sorted(c.items())) for name, c in sorted(self.counters.items())},
                 "updated_s": self.updated_s,
             }
@@ -40,7 +40,7 @@ class CleanState:
     def from_header(cls, header: dict[str, Any]) -> CleanState:
         return cls(
             mark=int(header["mark"]),
-            fences=PackFences.from_json(header["fences"]),
+            fences=PackFences.from_bytes(header["fences"]),
             counters={name: Counter(c) for name, c in header["counters"].items()},
             updated_s=int(header["updated_s"]),
         )

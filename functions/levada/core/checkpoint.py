@@ -1,11 +1,12 @@
 """One checkpoint object: what a shard has applied, and the stage's state, in one conditional put.
 
-``LVC1<JSON header line>\\n<table bytes>…``. Offset and state move together or not at all.
+``LVC1<JSON header line>\\n<bytes>…<table bytes>…``. Offset and state move together or not at all.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,28 +16,29 @@ from levada.core import columns
 from levada.core.errors import ConfigError
 
 MAGIC = b"LVC1"
-VERSION = 1
+VERSION = 2
 MAX_TABLE_BYTES = 1 << 31
 
 
 @dataclass(slots=True)
 class Checkpoint:
-    """A header of JSON values and named Arrow tables (the state)."""
+    """A header of JSON values, or of bytes that stand behind it as they are, and named Arrow tables (the state)."""
 
     header: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, pa.Table] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
+        raw = {name: value for name, value in self.header.items() if isinstance(value, bytes)}
         bodies = {name: columns.to_bytes(table) for name, table in self.tables.items()}
-        head = self.header | {"v": VERSION, "tables": [[name, len(body)] for name, body in bodies.items()]}
+        head = {name: value for name, value in self.header.items() if name not in raw}
+        head |= {"v": VERSION, "raw": _sizes(raw), "tables": _sizes(bodies)}
         line = json.dumps(head, separators=(",", ":"), sort_keys=True).encode()
-        return b"".join((MAGIC, line, b"\n", *bodies.values()))
+        return b"".join((MAGIC, line, b"\n", *raw.values(), *bodies.values()))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Checkpoint:
         """Raises ConfigError when the object is not a checkpoint of this version (never guess at state)."""
-        head = cls.peek(data)
-        at = data.index(b"\n") + 1
+        head, at = _head(data)
         tables = {}
         for name, size in head.pop("tables"):
             tables[name] = columns.from_bytes(data[at : at + size], limit=MAX_TABLE_BYTES)
@@ -45,11 +47,25 @@ class Checkpoint:
 
     @staticmethod
     def peek(data: bytes) -> dict[str, Any]:
-        """The header alone, its ``tables`` included; for status and inheritance, without decoding state."""
-        if not data.startswith(MAGIC):
-            raise ConfigError(f"not a checkpoint: begins with {data[:8]!r}")
-        head: dict[str, Any] = json.loads(data[len(MAGIC) : data.index(b"\n")])
-        if head.get("v") != VERSION:
-            raise ConfigError(f"checkpoint v={head.get('v')!r}: this version reads {VERSION}")
-        del head["v"]
+        """The header alone; for status and inheritance, without decoding state."""
+        head, _ = _head(data)
+        del head["tables"]
         return head
+
+
+def _sizes(bodies: Mapping[str, bytes]) -> list[tuple[str, int]]:
+    return [(name, len(body)) for name, body in bodies.items()]
+
+
+def _head(data: bytes) -> tuple[dict[str, Any], int]:
+    """(the header, its ``tables`` included; where the tables begin)."""
+    if not data.startswith(MAGIC):
+        raise ConfigError(f"not a checkpoint: begins with {data[:8]!r}")
+    at = data.index(b"\n") + 1
+    head: dict[str, Any] = json.loads(data[len(MAGIC) : at])
+    if (version := head.pop("v", None)) != VERSION:
+        raise ConfigError(f"checkpoint v={version!r}: this version reads {VERSION}; empty the place or run the old one")
+    for name, size in head.pop("raw"):
+        head[name] = data[at : at + size]
+        at += size
+    return head, at

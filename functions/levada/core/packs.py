@@ -34,6 +34,8 @@ MAX_PACK_BYTES = 1_000_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """What a body may inflate to. 1 MiB of zeros inflates to 1 GiB under gzip: never believe a sender."""
 MAX_HEADER_BYTES = 4096
+MAX_NUMBER = 1 << 63
+"""Positions and counts stay below: fences and columns keep them in 64 bits."""
 LANES = 32
 """Part of the format, not a setting: a fence knows a lane by its number."""
 
@@ -113,8 +115,8 @@ def _header(raw: Any) -> Header:
         raise BadRecordError("pack_header", f"v={version!r}: this version reads {VERSION}")
     for name, kind in _FIELDS.items():
         value: Any = raw.get(name)
-        if type(value) is not kind or (kind is int and value < 0):  # a bool is no number here
-            raise BadRecordError("pack_header", f"{name}={value!r}: must be {kind.__name__}, and >= 0 for a number")
+        if type(value) is not kind or (kind is int and not 0 <= value < MAX_NUMBER):  # a bool is no number here
+            raise BadRecordError("pack_header", f"{name}={value!r}: must be {kind.__name__}, a number 0 to 2**63 - 1")
     if raw["codec"] not in CODECS:
         raise BadRecordError("pack_codec", f"codec={raw['codec']!r}: must be one of {', '.join(CODECS)}")
     known = {name: raw.pop(name) for name in _FIELDS}

@@ -25,7 +25,15 @@ def test_header_and_tables_survive() -> None:
     assert Checkpoint.peek(saved)["mark"] == "7"
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b'LVC1{"v":99,"tables":[]}\n'])
+def test_bytes_in_the_header_stand_behind_it_and_come_back() -> None:
+    header = {"mark": "7", "fences": b"\0\n{\xff" * 3, "empty": b""}
+    saved = Checkpoint(header, {"a": pa.table({"x": [1]})}).to_bytes()
+
+    assert Checkpoint.peek(saved) == Checkpoint.from_bytes(saved).header == header
+    assert Checkpoint.from_bytes(saved).tables["a"].to_pydict() == {"x": [1]}
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b'LVC1{"v":1,"tables":[]}\n', b'LVC1{"v":99}\n'])
 def test_an_object_that_is_no_checkpoint_of_ours_stops_the_stage(data: bytes) -> None:
     with pytest.raises(ConfigError, match="checkpoint"):
         Checkpoint.from_bytes(data)

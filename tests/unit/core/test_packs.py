@@ -51,6 +51,7 @@ def test_fields_of_a_later_version_are_kept() -> None:
         ({"source": None}, "source=None"),
         ({"position": -1}, "position=-1"),
         ({"position": True}, "position=True"),
+        ({"position": 1 << 63}, "position=9223372036854775808"),
         ({"count": "2"}, "count='2'"),
     ],
 )

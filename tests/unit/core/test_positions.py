@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levada.core.errors import ConfigError
 from levada.core.keys import Span
+from levada.core.packs import MAX_NUMBER
 from levada.core.positions import IntervalSet, PackFences, RowFences, ShardToken, pad_sequence
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)).map(lambda p: (p[0], p[0] + p[1])))
@@ -64,23 +66,73 @@ def test_a_child_shard_inherits_both_parents_fences() -> None:
     assert child.apply("b", 4, 40)
 
 
-def test_fences_of_sources_that_nobody_touches_expire_and_others_stay() -> None:
+def test_fences_of_sources_that_nobody_touches_expire_by_the_hour_and_others_stay() -> None:
     fences = PackFences()
-    fences.apply("old", 0, 100)
-    fences.apply("new", 0, 200)
+    fences.apply("old", 0, 3_600)
+    fences.apply("new", 0, 7_200)
+    fences.apply("old but touched", 0, 3_600)
+    fences.apply("old but touched", 1, 7_300)
 
-    fences.expire(before_s=150)
+    fences.expire(before_s=7_199)
+    assert len(fences) == 3
 
-    assert fences.to_json() == {"new": [200, [[0, 1]]]}
+    fences.expire(before_s=7_201)
+    assert not fences.applied("old").spans()
+    assert fences.applied("new").spans() == [[0, 1]]
+    assert fences.applied("old but touched").spans() == [[0, 2]]
 
 
-def test_fences_survive_json() -> None:
+def test_fences_survive_the_way_into_a_checkpoint_and_back() -> None:
     packs, rows = PackFences(), RowFences()
     packs.apply("s#01", 7, 100)
     rows.advance("t#d#x#01", (pad_sequence(9), 4), 100)
 
-    assert PackFences.from_json(json.loads(json.dumps(packs.to_json()))) == packs
+    assert PackFences.from_bytes(packs.to_bytes()) == packs
     assert RowFences.from_json(json.loads(json.dumps(rows.to_json()))) == rows
+
+
+STEPS = st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(0, 12), st.integers(0, 40), st.booleans()))
+
+
+@given(STEPS, STEPS)
+def test_fences_are_a_set_of_pairs_whatever_is_saved_inherited_and_expired(
+    mine: list[tuple[str, int, int, bool]], theirs: list[tuple[str, int, int, bool]]
+) -> None:
+    """Against a plain set and a dict of times; a step may save and load, or expire."""
+
+    def build(steps: list[tuple[str, int, int, bool]]) -> tuple[PackFences, set[tuple[str, int]], dict[str, int]]:
+        fences, pairs, touched = PackFences(), set[tuple[str, int]](), dict[str, int]()
+        for source, n, hour, saved in steps:
+            assert fences.apply(source, n, hour * 3600) is ((source, n) not in pairs)
+            pairs.add((source, n))
+            touched[source] = max(hour * 3600, touched.get(source, 0))
+            if saved:
+                fences = PackFences.from_bytes(fences.to_bytes())
+        return fences, pairs, touched
+
+    fences, pairs, touched = build(mine)
+    other, other_pairs, other_touched = build(theirs)
+    fences.inherit(other)
+    both = {source: max(touched.get(source, 0), other_touched.get(source, 0)) for source in touched | other_touched}
+    fences.expire(20 * 3600 + 1800)
+
+    for source in "abcdefg":
+        expected = {n for name, n in pairs | other_pairs if name == source and both[source] >= 20 * 3600}
+        assert {n for n in range(14) if n in fences.applied(source)} == expected
+    assert PackFences.from_bytes(fences.to_bytes()) == fences
+
+
+@pytest.mark.parametrize("data", [b"", b"abc", bytes(4 + 37)])
+def test_bytes_that_are_no_fences_stop_the_stage(data: bytes) -> None:
+    with pytest.raises(ConfigError, match="pack fences"):
+        PackFences.from_bytes(data)
+
+
+def test_the_largest_position_of_a_pack_fits() -> None:
+    fences = PackFences()
+    fences.apply("s", MAX_NUMBER - 1, 100)
+
+    assert MAX_NUMBER - 1 in PackFences.from_bytes(fences.to_bytes()).applied("s")
 
 
 def test_a_row_fence_never_goes_back() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from levada.core import packs, redrive
 from levada.core.checkpoint import Checkpoint
+from levada.core.positions import PackFences
 from levada.core.redrive import Root
 from levada.ports import Entry
 from levadactl.deadletters import judging, letters, listing
@@ -92,19 +92,24 @@ def test_after_the_fence_horizon_the_ledger_alone_holds() -> None:
     thousand(pipeline)
     pipeline.domains = FIXED
     redriven(pipeline)
+    assert any(known.applied(REDRIVEN) for known in fences(pipeline))
     pipeline.memory.clock.time_s += 100 * 3600
     for n in range(8):
         pipeline.produce(pack(reading(1_500 + n), source=f"later#{n:02d}"), key=f"lane-{n:02d}")
     pipeline.run()
-    assert "redrive1/" not in str(fences(pipeline))
+    assert not any(known.applied(REDRIVEN) for known in fences(pipeline))
 
     assert redriven(pipeline).letters.selected == 0
     assert pipeline.silver() == [float(n) for n in range(1_508)]
 
 
-def fences(pipeline: Pipeline) -> list[Any]:
+REDRIVEN = "redrive1/file/sim#07@0"
+
+
+def fences(pipeline: Pipeline) -> list[PackFences]:
     blobs = pipeline.memory.blobs
-    return [Checkpoint.peek(blobs.get(b.key)[0])["fences"] for b in blobs.list("checkpoints/clean/")]
+    saved = [blobs.get(b.key)[0] for b in blobs.list("checkpoints/clean/")]
+    return [PackFences.from_bytes(Checkpoint.peek(body)["fences"]) for body in saved]
 
 
 def test_a_row_that_fails_again_goes_back_to_its_root_and_comes_with_the_next_attempt() -> None:
