@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from levada.core.positions import ShardToken, pad_sequence
 
@@ -78,3 +79,8 @@ def redrive_ledger(stage: str, domain: str, name: str) -> str:
 
 def manifest(layer: str, domain: str, date: str) -> str:
     return f"checkpoints/compaction/{layer}/domain={domain}/date={date}.json"
+
+
+def limits(domain: str, tenant: str) -> str:
+    """The limits that a tenant has set for a domain's series."""
+    return f"settings/limits/domain={domain}/{quote(tenant, safe='')}.json"
