@@ -59,6 +59,11 @@ def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
 
 
+def anomalies(domain: str, date: str, token: ShardToken, generation: int) -> str:
+    """Anomalies of one emission; date: day of the windows that they were found in."""
+    return f"anomalies/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
+
+
 def quarantine(stage: str, domain: str, span: Span) -> str:
     return f"quarantine/stage={stage}/domain={domain}/{span.name}.parquet"
 
