@@ -35,11 +35,13 @@ def anomalies(found: Sequence[Found]) -> pa.Table:
     return pa.table(arrays, schema=ANOMALY)
 
 
-def run(
-    commits: Sequence[Sequence[Found]], policy: Policy = POLICY
-) -> dict[tuple[str, str, int], tuple[int, int, str]]:
+Alerts = dict[tuple[str, str, int], tuple[int, int, str]]
+
+
+def run(commits: Sequence[Sequence[Found]], policy: Policy = POLICY) -> Alerts:
     """(series, rule, opened hour) → (last hour, count, severity), as the emissions leave them in a table."""
-    known, out = columns.empty(ALERT), Alerts()
+    known = columns.empty(ALERT)
+    out: Alerts = {}
     for commit in commits:
         changed, known = raise_(anomalies(commit), known, policy)
         assert changed.schema.equals(ALERT)
