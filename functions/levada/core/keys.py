@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from levada.core.positions import ShardToken, pad_sequence
 
@@ -58,6 +59,11 @@ def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
 
 
+def anomalies(domain: str, date: str, token: ShardToken, generation: int) -> str:
+    """Anomalies of one emission; date: day of the windows that they were found in."""
+    return f"anomalies/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
+
+
 def quarantine(stage: str, domain: str, span: Span) -> str:
     return f"quarantine/stage={stage}/domain={domain}/{span.name}.parquet"
 
@@ -78,3 +84,8 @@ def redrive_ledger(stage: str, domain: str, name: str) -> str:
 
 def manifest(layer: str, domain: str, date: str) -> str:
     return f"checkpoints/compaction/{layer}/domain={domain}/date={date}.json"
+
+
+def limits(domain: str, tenant: str) -> str:
+    """The limits that a tenant has set for a domain's series."""
+    return f"settings/limits/domain={domain}/{quote(tenant, safe='')}.json"

@@ -47,6 +47,36 @@ class Rollup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How closed windows of some metrics are watched for anomalies; what is judged is a window's mean."""
+
+    metrics: tuple[str, ...] = ()
+    """Canonical names; all metrics of the domain when empty."""
+    zscore: float = 6.0
+    """Standard deviations from the weighted mean of the windows before, beyond which a window stands out; 0 for off."""
+    weight: float = 0.1
+    """Weight of the newest window in that mean and variance, above 0 and at most 1."""
+    warmup: int = 24
+    """Windows of a series that must have been seen before one is judged so, at least 2."""
+    rules: tuple[int, ...] = (1, 2, 3, 4)
+    """Western Electric rules; they need limits: control limits that are set, or estimated ones."""
+    estimate: int = 0
+    """Estimate control limits, where none are set, from so many first windows of a series; 0 for never, else >= 2."""
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "zscore": (self.zscore >= 0, ">= 0"),
+            "weight": (0 < self.weight <= 1, "above 0 and at most 1"),
+            "warmup": (self.warmup >= 2, "at least 2"),
+            "rules": (set(self.rules) <= {1, 2, 3, 4}, "among 1, 2, 3, 4"),
+            "estimate": (self.estimate == 0 or self.estimate >= 2, "0, or at least 2"),
+        }
+        for name, (fits, text) in allowed.items():
+            if not fits:
+                raise ConfigError(f"watch: {name}={getattr(self, name)}: must be {text}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """A domain of wide measurements: one source row holds one value per metric."""
 
@@ -77,6 +107,8 @@ class Domain:
     """Entity types of which the latest state is served (``/v1/jobs``)."""
     ranks: Mapping[str, int] = field(default_factory=dict)
     """Event type → rank among events of one entity with equal times: the higher is the later (``finished``)."""
+    watch: tuple[Watch, ...] = (Watch(),)
+    """How windows of measurements are watched; the first that names a metric counts for it. Empty: not at all."""
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.metrics.values()]
@@ -89,6 +121,12 @@ class Domain:
         for part in (*self.keys, *self.constants):
             if part not in KEY_PARTS:
                 raise ConfigError(f"domain {self.name}: key {part!r}: must be one of {', '.join(KEY_PARTS)}")
+
+    def watched(self, metric: str) -> Watch | None:
+        """How windows of a metric are watched; None for not at all, as those of event rollups."""
+        if all(metric != m.name for m in self.metrics.values()):
+            return None
+        return next((w for w in self.watch if not w.metrics or metric in w.metrics), None)
 
     @property
     def required(self) -> tuple[str, ...]:

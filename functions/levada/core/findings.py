@@ -1,0 +1,76 @@
+"""Anomalies and alerts as items of the serving table, and as rows for whoever reads them.
+
+Sort keys begin with the time, so that a range of time is a range of keys; behind it stand series and rule, and last who
+found it. An anomaly's item never changes. An alert's is replaced as the alert goes on, by a newer version only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from levada.core.alerts import ALERT
+from levada.core.anomalies import ANOMALY
+from levada.core.records import SERIES
+from levada.core.segments import sort_time
+
+ANOMALIES, ALERTS = "anomalies", "alerts"
+PLACE = SERIES[2:]
+"""What tells the series of one domain and tenant apart."""
+
+
+def pk(kind: str, tenant: str, domain: str) -> str:
+    """Partition key of a domain's anomalies or alerts."""
+    return f"{kind}#{quote(tenant, safe='')}#{quote(domain, safe='')}"
+
+
+def anomaly_items(found: pa.Table, token: str) -> list[dict[str, Any]]:
+    """One item per anomaly (ANOMALY). token: who found them, a shard or a schedule."""
+    return [_item(ANOMALIES, row, "time", token) for row in _rows(found.select(ANOMALY.names))]
+
+
+def alert_items(alerts: pa.Table, token: str, generation: int) -> list[dict[str, Any]]:
+    """One item per alert (ALERT), its version the emission that it is as of."""
+    rows = _rows(alerts.select([name for name in ALERT.names if name != "publish"]))
+    return [_item(ALERTS, row, "opened", token) | {"version": f"{generation:012d}"} for row in rows]
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows with times as microseconds, without what is null."""
+    for i, spec in enumerate(table.schema):
+        if pa.types.is_timestamp(spec.type):
+            table = table.set_column(i, spec.name, table[spec.name].cast(pa.int64()))
+    for row in table.to_pylist():
+        yield {name: value for name, value in row.items() if value is not None}
+
+
+def _item(kind: str, row: dict[str, Any], time: str, token: str) -> dict[str, Any]:
+    parts = [quote(row[name], safe="") for name in (*PLACE, "rule")]
+    sk = "#".join([sort_time(row[time]), *parts, token])
+    return {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
+
+
+def identity(item: Mapping[str, Any]) -> str:
+    """What is the same for equal (time, series, rule), whoever found it: the sort key without its last part."""
+    return str(item["sk"]).rpartition("#")[0]
+
+
+def distinct(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Each (time, series, rule) once, of items in order of their sort keys.
+
+    A window that a reshard has cut in two may be judged by both shards: what the one with more rows says counts.
+    """
+    best: Mapping[str, Any] | None = None
+    for item in items:
+        if best is not None and identity(item) == identity(best):
+            if item["count"] > best["count"]:
+                best = item
+            continue
+        if best is not None:
+            yield best
+        best = item
+    if best is not None:
+        yield best
