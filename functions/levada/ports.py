@@ -38,6 +38,9 @@ class BlobStore(Protocol):
     def get(self, key: str) -> tuple[bytes, str]:
         """(body, ETag). Raises KeyError when there is no such object."""
 
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """The bodies of these objects in the order given, fetched side by side. Raises KeyError as get does."""
+
     def open(self, key: str, *, offset: int = 0) -> BinaryIO:
         """The object's bytes from offset on, as a stream to read in pieces. Raises KeyError as get does."""
 

@@ -49,6 +49,10 @@ class MemoryBlobStore:
         body = self.objects[key]
         return body, _etag(body)
 
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes]:
+        for key in keys:
+            yield self.get(key)[0]
+
     def open(self, key: str, *, offset: int = 0) -> BinaryIO:
         self._check()
         return io.BytesIO(self.objects[key][offset:])

@@ -88,6 +88,10 @@ class FaultyBlobs:
     def get(self, key: str) -> tuple[bytes, str]:
         return self._faults.call(f"get {key}", lambda: self._store.get(key))
 
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes]:
+        for key in keys:
+            yield self.get(key)[0]
+
     def open(self, key: str, *, offset: int = 0) -> BinaryIO:
         return self._faults.call(f"open {key}", lambda: self._store.open(key, offset=offset))
 

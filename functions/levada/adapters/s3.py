@@ -71,6 +71,12 @@ class S3BlobStore:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             return answer["Body"].read(), answer["ETag"]
 
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes]:
+        waiting = iter(keys)
+        with ThreadPoolExecutor(PARALLEL_PUTS) as pool:
+            while chunk := list(islice(waiting, 4 * PARALLEL_PUTS)):  # no more than these in memory at once
+                yield from (body for body, _ in pool.map(self.get, chunk))
+
     def open(self, key: str, *, offset: int = 0) -> BinaryIO:
         with ours(self._at("open", key)):
             if offset:

@@ -89,3 +89,20 @@ def manifest(layer: str, domain: str, date: str) -> str:
 def limits(domain: str, tenant: str) -> str:
     """The limits that a tenant has set for a domain's series."""
     return f"settings/limits/domain={domain}/{quote(tenant, safe='')}.json"
+
+
+ROLLUPS = "rollups/"
+
+
+def rollup(domain: str, period: str, partition: str) -> str:
+    """partition: the time that the object's rows share, see core/periods.py."""
+    return f"{rollup_prefix(domain, period)}{partition}.parquet"
+
+
+def rollup_prefix(domain: str, period: str) -> str:
+    return f"{ROLLUPS}domain={domain}/period={period}/"
+
+
+def rollup_hint(domain: str) -> str:
+    """The object that says which days of gold have been merged into all rollups, to spare the next run a look."""
+    return f"checkpoints/rollups/domain={domain}.json"

@@ -9,13 +9,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from levada.core import keys
 from levada.core.errors import BadRequestError, ConfigError
+from levada.core.instants import instant, micros
 from levada.ports import BlobStore
 
 SPECIFICATION = "specification"
@@ -28,7 +28,6 @@ PARTS = ("series", "unit", "site")
 MEMO_S = 60
 """How long a function goes on with the limits that it has read, seconds."""
 VERSION = 1
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Bounds = tuple[float | None, float | None, float | None]
 """(lower, target, upper) in the metric's unit of measurement; None where a limit has no such side."""
 
@@ -245,19 +244,6 @@ def recent(blobs: BlobStore, memo: dict[str, Any], domain: str, tenant: str, now
         register = load(blobs, domain, tenant)
         known[domain, tenant] = (now_s, register)
     return register
-
-
-def instant(us: int) -> str:
-    """Microseconds since 1970 as ``2004-03-10T18:00:00Z``."""
-    return (EPOCH + timedelta(microseconds=us)).isoformat().replace("+00:00", "Z")
-
-
-def micros(text: str) -> int:
-    """The inverse of ``instant``; raises ValueError for a text that is no time, or one without an offset."""
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"time {text!r}: must end in Z or an offset")
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def _wrong(name: str, value: object, allowed: str) -> BadRequestError:

@@ -8,9 +8,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from levada.core.instants import EPOCH, instant
 from levada.domains.declaration import Domain
 from levada.query.errors import ParameterError
 from levada.query.windows import KEY, MAX_US, MIN_US, Page, Place, Selection
@@ -20,7 +21,6 @@ DEFAULT_LIMIT = 1_000
 MAX_WIDTH_S = 366 * 86_400
 SERIES_PARAMETERS = ("domain", "tenant", *KEY, "format")
 WINDOW_PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "width", "limit", "format")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = (
     "a time with Z or an offset such as 2004-03-10T18:00:00Z, a day, or -<n>s, -<n>m, -<n>h, -<n>d, -<n>w before now"
 )
@@ -88,11 +88,6 @@ def cursor(page: Page) -> str | None:
         return instant(page.next_us)
     place = json.dumps(page.next_place, ensure_ascii=False, separators=(",", ":")).encode()
     return f"{instant(page.next_us)}{CURSOR}{base64.urlsafe_b64encode(place).decode().rstrip('=')}"
-
-
-def instant(us: int) -> str:
-    """Microseconds since 1970 as ``2004-03-10T18:00:00Z``."""
-    return (EPOCH + timedelta(microseconds=us)).isoformat().replace("+00:00", "Z")
 
 
 def _domain(query: Mapping[str, str], domains: Mapping[str, Domain]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from levada.core.instants import instant
 from levada.core.records import SERIES
 from levada.query.errors import ParameterError
-from levada.query.parameters import instant
 
 JSON = "application/json"
 CSV = "text/csv"

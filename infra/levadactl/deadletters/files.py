@@ -42,6 +42,9 @@ class _Overlay:
             return self._written[key], hashlib.sha256(self._written[key]).hexdigest()
         return self._inner.get(key)
 
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes]:
+        return (self.get(key)[0] for key in keys)
+
     def open(self, key: str, *, offset: int = 0) -> BinaryIO:
         return self._inner.open(key, offset=offset)
 

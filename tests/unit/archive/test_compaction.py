@@ -61,6 +61,9 @@ class Interrupted:
         self._call()
         return self.inner.get(key)
 
+    def get_all(self, keys: Iterable[str]) -> Iterator[bytes]:
+        return (self.get(key)[0] for key in keys)
+
     def open(self, key: str, *, offset: int = 0) -> Any:
         return self.inner.open(key, offset=offset)
 
