@@ -92,6 +92,10 @@ def test_windows_come_in_order_of_time_with_all_their_values(memory: MemoryDeps)
         "max": 1.5,
         "first": 1.5,
         "last": 1.5,
+        "p50": 1.5,
+        "p95": 1.5,
+        "p99": 1.5,
+        "distinct": None,
         "late": 0,
         "revisions": 1,
     }

@@ -158,6 +158,7 @@ def _take(
         width_s=domain.window_s,
         opened=pad_sequence(record.sequence),
         watermark_us=state.watermark(domain, header.tenant),
+        quantile_error=domain.quantile_error,
     )
     late = pc.sum(partials["late"]).as_py()
     counter["late"] += late

@@ -32,7 +32,16 @@ def _athena_type(kind: pa.DataType) -> str:
         return _athena_type(kind.value_type)
     if pa.types.is_timestamp(kind):
         return "timestamp"
-    names = {"string": "string", "double": "double", "int64": "bigint", "int32": "int", "uint8": "smallint"}
+    names = {
+        "string": "string",
+        "double": "double",
+        "int64": "bigint",
+        "int32": "int",
+        "uint8": "smallint",
+        "binary": "binary",
+    }
+    if pa.types.is_list(kind):
+        return f"array<{_athena_type(kind.value_type)}>"
     if str(kind) not in names:
         raise ValueError(f"type {kind}: must be one of {', '.join(names)}")
     return names[str(kind)]

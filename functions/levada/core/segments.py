@@ -1,22 +1,26 @@
-"""Closed partials as items of the serving table: those of one series and day that left together share an item."""
+"""Closed partials as items of the serving table: those of one series and day that left together share an item (two or
+more, where it would be too large)."""
 
 from __future__ import annotations
 
 import json
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core.partials import PARTIAL
+from levada.core.partials import PARTIAL, conform
 from levada.core.records import SERIES, TIME
 
 DAY_US = 86_400_000_000
+MAX_DATA_BYTES = 300_000
+"""An item of the serving table holds 400 KB at most: segments with more are cut in half."""
 VALUES = tuple(name for name in PARTIAL.names if name not in SERIES)
 
 
@@ -50,7 +54,7 @@ def items(partials: pa.Table, token: str, generation: int) -> Iterator[dict[str,
         plain = plain.set_column(i, name, keyed[name].cast(pa.string()))
     plain = plain.sort_by(order)
     for start, end in _runs(plain, [*SERIES, "day"]):
-        yield _item(plain.slice(start, end - start), token, generation)
+        yield from _item(plain.slice(start, end - start), token, generation)
 
 
 def _runs(table: pa.Table, names: list[str]) -> Iterator[tuple[int, int]]:
@@ -65,15 +69,17 @@ def _runs(table: pa.Table, names: list[str]) -> Iterator[tuple[int, int]]:
     yield from pairwise(cuts)
 
 
-def _item(rows: pa.Table, token: str, generation: int) -> dict[str, Any]:
+def _item(rows: pa.Table, token: str, generation: int) -> Iterator[dict[str, Any]]:
+    data = _packed(rows)
+    if len(data) > MAX_DATA_BYTES and rows.num_rows > 1:
+        half = rows.num_rows // 2
+        yield from _item(rows.slice(0, half), token, generation)
+        yield from _item(rows.slice(half), token, generation)
+        return
     series = {name: rows[name][0].as_py() for name in SERIES}
     times = rows["window_start"].cast(pa.int64())
-    columns = {
-        name: (rows[name].cast(pa.int64()) if pa.types.is_timestamp(rows[name].type) else rows[name]).to_pylist()
-        for name in VALUES
-    }
     first_us, last_us = times[0].as_py(), times[-1].as_py()
-    return {
+    yield {
         "pk": window_pk(series),
         "sk": f"{sort_time(first_us)}#{token}#{generation:012d}",
         "start": first_us,
@@ -81,8 +87,37 @@ def _item(rows: pa.Table, token: str, generation: int) -> dict[str, Any]:
         "n": rows.num_rows,
         "shard": token,
         "generation": generation,
-        "data": zlib.compress(json.dumps(columns, separators=(",", ":")).encode(), 6),
+        "data": data,
     }
+
+
+def _packed(rows: pa.Table) -> bytes:
+    """Columns as JSON, deflated. Bin keys as the steps between them, for those are small and often the same."""
+    columns: dict[str, list[Any]] = {}
+    for name in VALUES:
+        column = rows[name]
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        columns[name] = column.to_pylist()
+    columns["bin_keys"] = [[key - before for before, key in pairwise([0, *keys])] for keys in columns["bin_keys"]]
+    columns["distinct_sketch"] = [None if b is None else b64encode(b).decode() for b in columns["distinct_sketch"]]
+    return zlib.compress(json.dumps(columns, separators=(",", ":")).encode(), 6)
+
+
+def _unpacked(data: bytes, series: Mapping[str, str]) -> pa.Table:
+    columns = json.loads(zlib.decompress(data))
+    n = len(columns["window_start"])
+    if "bin_keys" in columns:  # not in segments of before there were bins
+        columns["bin_keys"] = [list(accumulate(steps)) for steps in columns["bin_keys"]]
+        columns["distinct_sketch"] = [None if b is None else b64decode(b) for b in columns["distinct_sketch"]]
+    columns |= {name: [series[name]] * n for name in SERIES}
+    arrays = {}
+    for f in PARTIAL:
+        if f.name not in columns:
+            continue
+        storage = pa.string() if pa.types.is_dictionary(f.type) else pa.int64() if f.type == TIME else f.type
+        arrays[f.name] = pa.array(columns[f.name], storage).cast(f.type)
+    return conform(pa.table(arrays))
 
 
 def series_items(partials: pa.Table) -> list[dict[str, Any]]:
@@ -96,17 +131,5 @@ def series_items(partials: pa.Table) -> list[dict[str, Any]]:
 
 def to_partials(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
     """The partials in a series' segments, as they were emitted (unmerged)."""
-    tables = []
-    for item in found:
-        columns = json.loads(zlib.decompress(item["data"]))
-        n = len(columns["window_start"])
-        arrays = [
-            pa.array([series[f.name]] * n, pa.string()).dictionary_encode()
-            if f.name in SERIES
-            else pa.array(columns[f.name], pa.int64()).cast(TIME)
-            if f.type == TIME
-            else pa.array(columns[f.name], f.type)
-            for f in PARTIAL
-        ]
-        tables.append(pa.table(arrays, schema=PARTIAL))
+    tables = [_unpacked(item["data"], series) for item in found]
     return pa.concat_tables(tables) if tables else pa.Table.from_batches([], schema=PARTIAL)

@@ -49,24 +49,25 @@ def to_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 
 def codes(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[Any], pa.Array]:
-    """(n int32 codes, dictionary) of a text column without nulls; equal texts have equal codes."""
+    """(n int32 codes, dictionary) of a text column; equal texts have equal codes, null is -1."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks or [pa.array([], array.type)])
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
+    indices = array.indices.fill_null(-1) if array.indices.null_count else array.indices
     unique = array.dictionary.dictionary_encode()  # a dictionary may hold a text twice
-    if len(unique.dictionary) != len(array.dictionary):
-        array = pa.DictionaryArray.from_arrays(unique.indices.take(array.indices), unique.dictionary)
-    return to_numpy(array.indices), array.dictionary
+    if len(unique.dictionary) == len(array.dictionary):
+        return to_numpy(indices), array.dictionary
+    index = to_numpy(indices)
+    return np.where(index < 0, -1, to_numpy(unique.indices)[index]), unique.dictionary
 
 
 def ranks(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
-    """n int32: the place of each text among the distinct texts in ascending order; nulls rank first."""
-    if column.null_count:
-        column = pc.fill_null(column.cast(pa.string()), "")
+    """n int32: the place of each text among the distinct texts in ascending order, from 1 on; nulls rank 0."""
     index, dictionary = codes(column)
     order = to_numpy(pc.sort_indices(dictionary).cast(pa.int64()))
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    return place[index] if len(index) else index
+    place = np.zeros(len(order) + 1, np.int32)  # the last is that of index -1
+    place[order] = np.arange(1, len(order) + 1, dtype=np.int32)
+    found: NDArray[Any] = place[index]
+    return found

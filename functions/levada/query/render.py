@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from levada.core import distinct, partials
 from levada.core.instants import instant
 from levada.core.records import SERIES
 from levada.query.errors import ParameterError
@@ -18,6 +19,8 @@ from levada.query.errors import ParameterError
 JSON = "application/json"
 CSV = "text/csv"
 FORMATS = {"json": JSON, "csv": CSV}
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""Within the domain's quantile_error of the true ones."""
 WINDOW_COLUMNS = (
     *SERIES,
     "start",
@@ -32,6 +35,8 @@ WINDOW_COLUMNS = (
     "max",
     "first",
     "last",
+    *QUANTILES,
+    "distinct",
     "late",
     "revisions",
 )
@@ -66,15 +71,19 @@ def _quality(options: Iterable[str]) -> float:
 
 def windows(rows: pa.Table) -> list[dict[str, Any]]:
     """Windows (WINDOW) as values of WINDOW_COLUMNS; what has no finite value is None."""
-    out = []
     starts = rows["window_start"].cast(pa.int64()).to_pylist()
-    names = [n for n in WINDOW_COLUMNS if n not in ("start", "end", "stddev")]
-    for start_us, row in zip(starts, rows.select([*names, "m2"]).to_pylist(), strict=True):
-        count, m2 = row["count"], row["m2"]  # null where numbers were too large to add
-        row["start"], row["end"] = instant(start_us), instant(start_us + row["width_s"] * 1_000_000)
-        row["stddev"] = math.sqrt(m2 / (count - 1)) if count > 1 and m2 is not None else None
-        out.append({name: _finite(row[name]) for name in WINDOW_COLUMNS})
-    return out
+    widths = rows["width_s"].to_pylist()
+    columns: dict[str, Sequence[Any]] = {
+        "start": [instant(start_us) for start_us in starts],
+        "end": [instant(start_us + width * 1_000_000) for start_us, width in zip(starts, widths, strict=True)],
+        "stddev": partials.stddev(rows).tolist(),
+        "distinct": distinct.estimates(rows["distinct_sketch"]),
+    }
+    found = partials.quantiles(rows, list(QUANTILES.values()))
+    columns |= {name: values.tolist() for name, values in zip(QUANTILES, found, strict=True)}
+    columns |= {name: rows[name].to_pylist() for name in WINDOW_COLUMNS if name not in columns}
+    listed = [columns[name] for name in WINDOW_COLUMNS]
+    return [dict(zip(WINDOW_COLUMNS, map(_finite, row), strict=True)) for row in zip(*listed, strict=True)]
 
 
 def _finite(value: Any) -> Any:

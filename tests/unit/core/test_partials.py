@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.core.partials import PARTIAL, from_rows, merge
+from levada.core.partials import PARTIAL, conform, from_rows, merge, quantiles
 from levada.core.positions import pad_sequence
-from levada.core.records import MEASUREMENT
+from levada.core.records import MEASUREMENT, TIME
 
 WIDTH_S = 60
 Row = tuple[str, int, float | None, int]  # series, time in s, value, row number (= position)
@@ -85,6 +85,10 @@ def test_any_partition_merges_to_the_statistics_of_all_rows(rows: list[Row], dat
         _same(found[key], group)
 
 
+def table_of(partial: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist([partial], schema=PARTIAL)
+
+
 def _same(found: dict[str, Any], group: list[Row]) -> None:
     there = [r for r in group if r[2] is not None]
     values = [r[2] for r in there if r[2] is not None]
@@ -99,6 +103,12 @@ def _same(found: dict[str, Any], group: list[Row]) -> None:
     scale = max(1e-300, max(abs(v) for v in values))
     assert found["sum"] == pytest.approx(math.fsum(values), rel=1e-9, abs=1e-12 * scale)
     assert found["mean"] == pytest.approx(statistics.fmean(values), rel=1e-9, abs=1e-12 * scale)
+    for q, value in zip((0.5, 0.95), quantiles(table_of(found), (0.5, 0.95)), strict=True):
+        rank = q * (len(values) - 1)
+        low, high = (sorted(values)[round_(rank)] for round_ in (math.floor, math.ceil))
+        true = low + (high - low) * (rank - math.floor(rank))
+        bound = 0.01 * (max(abs(low), abs(high)) if low * high < 0 else abs(true))
+        assert value[0] == pytest.approx(true, rel=1e-9, abs=bound * (1 + 1e-9))
     deviation = statistics.pstdev(values) if len(values) > 1 else 0.0
     assert math.sqrt(found["m2"] / len(values)) == pytest.approx(deviation, rel=1e-9, abs=1e-12 * scale)
 
@@ -147,3 +157,38 @@ def test_equal_times_are_ordered_by_position() -> None:
 def test_nothing_merges_to_nothing() -> None:
     assert merge([]).num_rows == 0
     assert merge(partials([])).schema == PARTIAL
+
+
+@given(ROWS, st.data())
+def test_the_order_of_partials_does_not_move_a_bit_whatever_they_hold(rows: list[Row], data: st.DataObject) -> None:
+    parts = [partials([r]) for r in rows] or [partials([])]
+    wide = pa.concat_tables(parts).set_column(
+        PARTIAL.get_field_index("window_start"),
+        "window_start",
+        pa.repeat(pa.scalar(0, pa.int64()), len(rows)).cast(TIME),
+    )  # all of a series in one window: groups of many
+    shuffled = wide.take(pa.array(data.draw(st.permutations(range(len(rows)))), pa.int64()))
+
+    assert merge(shuffled).to_pylist() == merge(wide).to_pylist()
+
+
+def test_bins_of_another_error_are_not_mixed_up_but_give_no_quantile() -> None:
+    rows: list[Row] = [("a", 0, 1.0, 0), ("a", 1, 5.0, 1)]
+    coarse = from_rows(table(rows), width_s=60, opened="1", watermark_us=None, quantile_error=0.05)
+    empty = from_rows(table([("a", 0, None, 2)]), width_s=60, opened="1", watermark_us=None, quantile_error=0.02)
+
+    (mixed,) = merge([coarse, partials(rows)]).to_pylist()
+    (kept,) = merge([coarse, empty]).to_pylist()
+
+    assert (mixed["bin_error"], mixed["bin_keys"], mixed["count"]) == (0, [], 4)
+    assert math.isnan(quantiles(table_of(mixed), [0.5])[0][0])
+    assert (kept["bin_error"], kept["bin_counts"], kept["missing"]) == (0.05, [1, 1], 1)
+
+
+def test_partials_of_before_there_were_bins_are_read_and_have_no_quantiles() -> None:
+    old = partials([("a", 0, 1.0, 0)]).drop_columns(["bin_error", "bin_keys", "bin_counts", "distinct_sketch"])
+
+    found = merge([old, partials([("a", 1, 2.0, 1)])])
+
+    assert conform(old).schema == PARTIAL
+    assert (found["sum"].to_pylist(), found["bin_keys"].to_pylist()) == ([3.0], [[]])
