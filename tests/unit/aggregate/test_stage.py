@@ -126,7 +126,7 @@ def test_a_record_cut_elsewhere_by_an_overtaken_attempt_is_applied_from_the_mark
     assert sum(_counts(memory).values()) == 6
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     pass
 
 
