@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from levada.aggregate.emit import Emitted, emit
 from levada.aggregate.state import STAGE, AggregateState
-from levada.core import columns, keys, lineage, packs, parquet, quarantine
+from levada.core import applied, columns, keys, lineage, packs, parquet, quarantine
 from levada.core.errors import BadRecordError
 from levada.core.keys import Span
 from levada.core.kinesis_event import Batch, StreamRecord
@@ -127,7 +127,7 @@ def _load(arn: str, token: ShardToken, deps: AggregateDeps) -> tuple[AggregateSt
         return AggregateState.from_checkpoint(found[0]), found[1]
     state = AggregateState()
     for header in lineage.ancestors(deps.blobs, deps.topology, STAGE, arn, token):
-        state.fences.inherit(RowFences.from_json(header["fences"]))
+        state.fences.inherit(RowFences.from_bytes(header["fences"]))
     return state, None
 
 
@@ -137,13 +137,13 @@ def _take(
     """Merge one record's rows that are new; what cannot be read is set aside."""
     header: Header | None = None
     try:
-        header, rows, last = _read(record, deps.domains)
+        header, rows, (after, until) = _read(record, deps.domains)
     except BadRecordError as err:
         work.bad.append(_quarantined(record, work.token, err))
         return
-    fresh = _after(rows, header, state.fences.mark(header.source))
+    fresh = applied.without(rows, state.fences.seen(header.source, after, until))
     summary.duplicate_rows += rows.num_rows - fresh.num_rows
-    state.fences.advance(header.source, last, now_s)
+    state.fences.add(header.source, after, until, now_s)
     if not fresh.num_rows:
         return
     domain, stream = deps.domains[header.domain], (header.domain, header.tenant)
@@ -168,7 +168,8 @@ def _take(
     work.highest_us[stream] = max(highest, work.highest_us.get(stream, highest))
 
 
-def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, pa.Table, tuple[str, int]]:
+def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, pa.Table, applied.Stretch]:
+    """(header, rows, the stretch of its lane that the record holds all rows of)."""
     if not packs.is_pack(record.data):
         raise BadRecordError("not_a_pack", f"begins with {record.data[:8]!r}: the clean stream carries packs of rows")
     header, body = packs.split(record.data)
@@ -177,23 +178,10 @@ def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, 
     rows = columns.from_bytes(body)
     try:
         rows = rows.select(MEASUREMENT.names).cast(MEASUREMENT)
-        sequence, row = (header.extra or {})["last"]
+        held = applied.stretch(header)
     except (KeyError, ValueError, TypeError, pa.ArrowInvalid) as err:
         raise BadRecordError("not_canonical_rows", str(err)) from err
-    return header, rows, (str(sequence), int(row))
-
-
-def _after(rows: pa.Table, header: Header, mark: tuple[str, int]) -> pa.Table:
-    """The rows behind the mark: all, none, or some of a record that an overtaken attempt cut elsewhere."""
-    first = tuple((header.extra or {}).get("first", ("", -1)))
-    last = tuple((header.extra or {})["last"])
-    if first > mark:
-        return rows
-    if last <= mark:
-        return rows.slice(0, 0)
-    sequence = rows["sequence"].cast(pa.string())
-    same = pc.and_(pc.equal(sequence, mark[0]), pc.greater(rows["row"], mark[1]))
-    return rows.filter(pc.or_(pc.greater(sequence, mark[0]), same))
+    return header, rows, held
 
 
 def _quarantined(record: StreamRecord, token: ShardToken, err: BadRecordError) -> Quarantined:
