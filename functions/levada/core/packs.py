@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import NOT_JSON
 
 if TYPE_CHECKING:
     import zstandard
@@ -94,7 +95,7 @@ def split(data: bytes) -> tuple[Header, bytes]:
         raise BadRecordError("pack_header", f"no end of the header line within {MAX_HEADER_BYTES} bytes")
     try:
         raw = msgspec.json.decode(data[len(MAGIC) : end])
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except NOT_JSON as err:
         raise BadRecordError("pack_header", f"not JSON: {err}") from err
     return _header(raw), data[end + 1 :]
 
