@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -130,9 +131,20 @@ def compress(body: bytes, codec: str) -> bytes:
     if codec == NDJSON_GZIP:
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
         return packer.compress(body) + packer.flush()
-    import zstandard
+    return _compressor().compress(body)
 
-    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(body)
+
+_own = threading.local()
+"""What one thread may use at a time: its compressor. A new one for each pack costs as much as half the compression."""
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    found: zstandard.ZstdCompressor | None = getattr(_own, "compressor", None)
+    if found is None:
+        import zstandard
+
+        found = _own.compressor = zstandard.ZstdCompressor(level=3, write_content_size=True)
+    return found
 
 
 def inflate(body: bytes, codec: str, *, limit: int = MAX_BODY_BYTES) -> bytes:
