@@ -36,6 +36,8 @@ class Config:
     """How long the fence of a finished source is kept, hours, 1 to 8760; longer than the stream's retention."""
     pack_rows: int = 500
     """Rows of a file in one pack, 1 to 10000."""
+    files_function: str = ""
+    """Name of the function that loads files: who asks for a load, or has one go on, calls it."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0
@@ -85,6 +87,7 @@ NEEDED = {
     "table": "the name of the serving table",
     "raw_stream": "the name of the raw stream",
     "clean_stream": "the name of the clean stream",
+    "files_function": "the name of the function that loads files",
 }
 
 

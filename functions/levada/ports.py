@@ -92,6 +92,28 @@ class StreamTopology(Protocol):
         """The shards that this one was split or merged from; none for a stream's first shards."""
 
 
+class UploadUrls(Protocol):
+    """Leave for somebody without credentials to put one object."""
+
+    def put_url(self, key: str, *, expires_s: int) -> str:
+        """A URL that takes a PUT of the object's bytes for so many seconds."""
+
+
+class Functions(Protocol):
+    """Functions of this deployment, by name."""
+
+    def start(self, function: str, event: Mapping[str, Any]) -> None:
+        """Have it run by itself, at least once, at any time from now on. Raises UnavailableError."""
+
+    def call(self, function: str, event: Mapping[str, Any], *, timeout_s: float) -> Any:
+        """Run it and wait for its answer.
+
+        Raises:
+            TimeoutError: it takes longer, and goes on all the same.
+            UnavailableError: it could not be reached, or failed.
+        """
+
+
 class ServingStore(Protocol):
     """Point reads: items by partition key and sort key; every write may be repeated."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from levada.config import Config
 
 if TYPE_CHECKING:
-    from levada.ports import BlobStore, Clock, RecordSink, ServingStore, StreamTopology
+    from levada.ports import BlobStore, Clock, Functions, RecordSink, ServingStore, StreamTopology, UploadUrls
 
 
 class Deps(Protocol):
@@ -32,6 +32,10 @@ class Deps(Protocol):
     def topology(self) -> StreamTopology: ...
     @property
     def serving(self) -> ServingStore: ...
+    @property
+    def functions(self) -> Functions: ...
+    @property
+    def urls(self) -> UploadUrls: ...
     @property
     def memo(self) -> dict[str, Any]:
         """What this process remembers between invocations. Only ever a saving: it may be empty at any time."""
@@ -60,7 +64,7 @@ class AwsDeps:
         import boto3
         from botocore.config import Config as BotoConfig
 
-        settings = BotoConfig(retries={"mode": "standard", "max_attempts": 4}, **options)
+        settings = BotoConfig(**{"retries": {"mode": "standard", "max_attempts": 4}} | options)
         client = boto3.client(service, config=settings)  # type: ignore[call-overload]
         if self.config.fault_every:
             from levada.adapters.faults import inject
@@ -106,6 +110,19 @@ class AwsDeps:
         self.config.need("table")
         client = self._client("dynamodb", max_pool_connections=PARALLEL_PUTS)
         return DynamoServingStore(client, self.config.table)
+
+    @cached_property
+    def functions(self) -> Functions:
+        from levada.adapters.functions import LambdaFunctions
+
+        return LambdaFunctions(self._client)
+
+    @cached_property
+    def urls(self) -> UploadUrls:
+        from levada.adapters.s3 import S3UploadUrls
+
+        self.config.need("bucket")
+        return S3UploadUrls(self._client("s3", signature_version="s3v4"), self.config.bucket)
 
 
 @cache

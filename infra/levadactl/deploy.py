@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from levadactl.embedded.state import project_root
-from levadactl.embedded.templates import read_template, with_code
+from levadactl.embedded.templates import read_template, with_code, with_media_types
 from levadactl.errors import DeployError, StateError
 from levadactl.places import Place, wait_until
 
@@ -63,7 +63,7 @@ def deploy(
     """
     started = time.monotonic()
     root = root or project_root()
-    template = read_template(root / "template.yaml")
+    template = with_media_types(read_template(root / "template.yaml"))
     code = code_zip(root / "functions")
     digest = hashlib.sha256(code).hexdigest()
     body = json.dumps(with_code(template, ARTIFACTS_BUCKET, f"{digest}.zip"), sort_keys=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -109,6 +110,45 @@ class MemoryTopology:
         return self.parents_of.get(token, ())
 
 
+class MemoryFunctions:
+    """Functions by name: a call runs at once, a start is only remembered (run it with ``run``)."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        self.started: list[tuple[str, dict[str, Any]]] = []
+        self.slow = False
+        """Set it to make every call take longer than its caller waits."""
+        self.down = False
+
+    def start(self, function: str, event: Mapping[str, Any]) -> None:
+        if self.down:
+            raise UnavailableError("memory functions are down")
+        self.started.append((function, json.loads(json.dumps(event))))
+
+    def call(self, function: str, event: Mapping[str, Any], *, timeout_s: float) -> Any:
+        if self.down:
+            raise UnavailableError("memory functions are down")
+        answer = self.handlers[function](json.loads(json.dumps(event)))
+        if self.slow:
+            raise TimeoutError(f"{function}: no answer within {timeout_s} s")
+        return json.loads(json.dumps(answer))
+
+    def run(self) -> list[Any]:
+        """Run what was started, and what that starts; the answers."""
+        answers = []
+        while self.started:
+            function, event = self.started.pop(0)
+            answers.append(self.handlers[function](event))
+        return answers
+
+
+class MemoryUrls:
+    """URLs that nobody can use but that say what they are for."""
+
+    def put_url(self, key: str, *, expires_s: int) -> str:
+        return f"memory://{key}?expires={expires_s}"
+
+
 class MemoryServingStore:
     """Items in a dict by (pk, sk)."""
 
@@ -181,4 +221,6 @@ class MemoryDeps:
     clean: MemorySink = field(default_factory=MemorySink)
     topology: MemoryTopology = field(default_factory=MemoryTopology)
     serving: MemoryServingStore = field(default_factory=MemoryServingStore)
+    functions: MemoryFunctions = field(default_factory=MemoryFunctions)
+    urls: MemoryUrls = field(default_factory=MemoryUrls)
     memo: dict[str, Any] = field(default_factory=dict)

@@ -114,7 +114,7 @@ def _republish(lost: Sequence[ShardToken], ports: Ports, done: Recovery) -> None
     mine = {token: headers[token] for token in lost if token in headers}
     fences = RowFences()
     for header in ports.lake.headers("aggregate").values():
-        fences.inherit(RowFences.from_json(header["fences"]))
+        fences.inherit(RowFences.from_bytes(header["fences"]))
     last_s = max((int(header["updated_s"]) for header in mine.values()), default=0)
     since_us = (last_s - min(RETENTION_S, ports.config.fence_horizon_h * 1800)) * 1_000_000
     for token, header in mine.items():

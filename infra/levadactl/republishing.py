@@ -9,18 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.clean.outgoing import MAX_ROWS, SEPARATOR, lane_name
-from levada.core import columns, packs, parquet
+from levada.core import applied, columns, packs, parquet
 from levada.core.keys import Span
 from levada.core.packs import ARROW_ZSTD, MAX_PACK_BYTES, Header, lane_of, partition_key
-from levada.core.positions import RowFences, ShardToken
+from levada.core.positions import Position, RowFences, ShardToken
 from levada.core.records import MEASUREMENT
 from levada.ports import Entry
 from levadactl.loading import Lake
 
 KEY_TEXTS = ("tenant", "site", "unit", "series")
 DAY_US = 86_400_000_000
-Position = tuple[str, int]
-"""(padded sequence number, row)."""
 
 
 def spans(lake: Lake, prefix: str) -> Iterator[tuple[str, Span]]:
@@ -46,7 +44,7 @@ def unapplied(
         entries: list[Entry] = []
         fresh_rows = 0
         for lane, part in _by_lane(domain, rows):
-            fresh = _behind(part, fences.mark(lane_name(str(token), domain, *lane)))
+            fresh = applied.without(part, fences.applied(lane_name(str(token), domain, *lane)))
             fresh_rows += fresh.num_rows
             entries.extend(_encode(fresh, token, domain, *lane))
         yield entries, fresh_rows, rows.num_rows - fresh_rows
@@ -106,12 +104,6 @@ def _by_lane(domain: str, rows: pa.Table) -> Iterator[tuple[tuple[str, int], pa.
         groups[name.partition(SEPARATOR)[0], lane_of(f"{domain}{SEPARATOR}{name}")].append(code)
     for lane, codes in groups.items():
         yield lane, rows.filter(pc.is_in(names.indices, pa.array(codes, names.indices.type)))
-
-
-def _behind(rows: pa.Table, mark: Position) -> pa.Table:
-    sequence = rows["sequence"].cast(pa.string())
-    same = pc.and_(pc.equal(sequence, mark[0]), pc.greater(rows["row"], mark[1]))
-    return rows.filter(pc.or_(pc.greater(sequence, mark[0]), same))
 
 
 def _encode(rows: pa.Table, token: ShardToken, domain: str, tenant: str, lane: int) -> Iterator[Entry]:

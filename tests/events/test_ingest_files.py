@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from levada.core import packs
 from levada.core.errors import ConfigError, UnavailableError
+from levada.ingest import files_handler
 from levada.ingest.files_handler import handler
+from levada.wiring import using
 from levadactl import events
 from levadactl.cases import landed
 from levadactl.memory import MemoryDeps
@@ -129,3 +132,64 @@ def test_the_published_file_through_the_handler(memory: MemoryDeps, air_quality_
 
     assert (one["rows_read"], one["empty_rows"], one["bad_rows"], one["lines"]) == (9357, 114, 0, 9472)
     assert sum(packs.split(e.data)[0].count for e in memory.raw.entries) == 9357
+
+
+class Ending(Context):
+    """An invocation that has time for so many looks at the clock."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def get_remaining_time_in_millis(self) -> int:
+        self._looks -= 1
+        return 900_000 if self._looks >= 0 else 5_000
+
+
+@pytest.fixture
+def small_blocks(memory: MemoryDeps, monkeypatch: pytest.MonkeyPatch) -> MemoryDeps:
+    """Files of some lines have many blocks, and the function is called back under its name."""
+    whole = files_handler.stage_deps
+    monkeypatch.setattr(files_handler, "stage_deps", lambda d: replace(whole(d), block_bytes=400))
+    object.__setattr__(memory.config, "files_function", "loader")
+    memory.functions.handlers["loader"] = lambda event: handler(event, Ending(3))
+    return memory
+
+
+def test_a_load_that_runs_out_of_time_goes_on_in_another_invocation(small_blocks: MemoryDeps) -> None:
+    """Lambda ends an invocation after 15 minutes, and S3's event is retried twice only."""
+    put(small_blocks, KEY)
+    whole = MemoryDeps()
+    whole.blobs.objects = dict(small_blocks.blobs.objects)
+    with using(whole):
+        expected = handler(events.s3(KEY), Context())
+
+    first = handler(events.s3(KEY), Ending(3))
+    others = small_blocks.functions.run()
+
+    assert statuses(first) == ["continued"]
+    assert [statuses(one)[0] for one in others] == ["continued"] * (len(others) - 1) + ["loaded"]
+    assert len(others) > 2
+    assert others[-1]["files"] == expected["files"]
+    sent, clean_run = small_blocks.raw.entries, whole.raw.entries
+    assert [e.data for e in sent] == [e.data for e in clean_run]
+
+
+def test_an_invocation_without_time_for_one_block_does_not_call_itself_for_ever(small_blocks: MemoryDeps) -> None:
+    put(small_blocks, KEY)
+
+    with pytest.raises(UnavailableError, match="out of time after line 1"):
+        handler(events.s3(KEY), Context(left_ms=5_000))
+
+    assert small_blocks.functions.started == []
+
+
+def test_a_call_for_another_invocation_that_fails_leaves_it_to_the_event_s_retry(small_blocks: MemoryDeps) -> None:
+    put(small_blocks, KEY)
+    small_blocks.functions.down = True
+
+    with pytest.raises(UnavailableError, match="memory functions are down"):
+        handler(events.s3(KEY), Ending(3))
+
+    small_blocks.functions.down = False
+    assert statuses(handler(events.s3(KEY), Context())) == ["loaded"]

@@ -23,6 +23,7 @@ EDGES = {
     ),
     PACKAGE / "wiring.py",
     PACKAGE / "observe.py",
+    PACKAGE / "producer" / "connect.py",
 }
 EDGE_ONLY = ("boto", "aws_lambda_powertools", "levada.adapters", "levada.wiring", "levada.observe")
 CATALOG = PACKAGE / "archive" / "catalog.py"
@@ -70,6 +71,7 @@ HANDLERS = {
     "levada.clean.handler": ("numpy", "pandas", "awswrangler", "boto3"),
     "levada.aggregate.handler": ("pandas", "awswrangler", "boto3"),
     "levada.query.handler": ("pandas", "awswrangler", "boto3"),
+    "levada.producer": ("pyarrow", "numpy", "pandas", "boto3"),
     "levada.archive.handler": ("pandas", "awswrangler", "boto3"),
 }
 

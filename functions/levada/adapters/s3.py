@@ -101,3 +101,15 @@ class S3BlobStore:
                 )
             if errors := answer.get("Errors"):
                 raise UnavailableError(f"delete s3://{self._bucket}/{errors[0].get('Key')}: {errors[0].get('Code')}")
+
+
+class S3UploadUrls:
+    """URLs that take one object of one bucket; signed here, without a call."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put_url(self, key: str, *, expires_s: int) -> str:
+        place = {"Bucket": self._bucket, "Key": key}
+        return self._client.generate_presigned_url("put_object", Params=place, ExpiresIn=expires_s, HttpMethod="PUT")

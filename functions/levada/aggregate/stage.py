@@ -138,5 +138,5 @@ def _load(arn: str, token: ShardToken, deps: AggregateDeps) -> tuple[AggregateSt
         return AggregateState.from_checkpoint(found[0]), found[1]
     state = AggregateState()
     for header in lineage.ancestors(deps.blobs, deps.topology, STAGE, arn, token):
-        state.fences.inherit(RowFences.from_json(header["fences"]))
+        state.fences.inherit(RowFences.from_bytes(header["fences"]))
     return state, None

@@ -90,7 +90,7 @@ class AggregateState:
     def to_checkpoint(self) -> Checkpoint:
         header = {
             "mark": str(self.mark),
-            "fences": self.fences.to_json(),
+            "fences": self.fences.to_bytes(),
             "highest_us": _pairs(self.highest_us),
             "forced_us": _pairs(self.forced_us),
             "generation": self.generation,
@@ -108,7 +108,7 @@ class AggregateState:
         head = saved.header
         return cls(
             mark=int(head["mark"]),
-            fences=RowFences.from_json(head["fences"]),
+            fences=RowFences.from_bytes(head["fences"]),
             highest_us=_unpaired(head["highest_us"]),
             forced_us=_unpaired(head["forced_us"]),
             generation=int(head["generation"]),

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from levada.aggregate import derive
 from levada.aggregate.state import STAGE, AggregateState
-from levada.core import columns, packs
+from levada.core import applied, columns, packs
 from levada.core.errors import BadRecordError
 from levada.core.kinesis_event import StreamRecord
 from levada.core.packs import Header
@@ -53,13 +52,13 @@ class Taken:
 def take(record: StreamRecord, into: Taken, state: AggregateState, domains: Mapping[str, Domain], now_s: int) -> None:
     """Add one record's rows that are new, and move the fence of its lane; which rows are new is known by it."""
     try:
-        header, rows, last = _read(record, domains)
+        header, rows, (after, until) = _read(record, domains)
     except BadRecordError as err:
         into.bad.append(_quarantined(record, into.token, err))
         return
-    fresh = _after(rows, header, state.fences.mark(header.source))
+    fresh = applied.without(rows, state.fences.seen(header.source, after, until))
     into.duplicate_rows += rows.num_rows - fresh.num_rows
-    state.fences.advance(header.source, last, now_s)
+    state.fences.add(header.source, after, until, now_s)
     if not fresh.num_rows:
         return
     kind = Kind(header.domain, header.tenant, _is_event(header))
@@ -73,7 +72,8 @@ def _is_event(header: Header) -> bool:
     return (header.extra or {}).get("kind") == EVENT_KIND
 
 
-def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, pa.Table, tuple[str, int]]:
+def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, pa.Table, applied.Stretch]:
+    """(header, rows, the stretch of its lane that the record holds all rows of)."""
     if not packs.is_pack(record.data):
         raise BadRecordError("not_a_pack", f"begins with {record.data[:8]!r}: the clean stream carries packs of rows")
     header, body = packs.split(record.data)
@@ -85,23 +85,10 @@ def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, 
             rows = derive.canonical(rows, domains[header.domain])
         elif not rows.schema.equals(MEASUREMENT):
             rows = rows.select(MEASUREMENT.names).cast(MEASUREMENT)
-        sequence, row = (header.extra or {})["last"]
+        held = applied.stretch(header)
     except (KeyError, ValueError, TypeError, pa.ArrowInvalid) as err:
         raise BadRecordError("not_canonical_rows", str(err)) from err
-    return header, rows, (str(sequence), int(row))
-
-
-def _after(rows: pa.Table, header: Header, mark: tuple[str, int]) -> pa.Table:
-    """The rows behind the mark: all, none, or some of a record that an overtaken attempt cut elsewhere."""
-    first = tuple((header.extra or {}).get("first", ("", -1)))
-    last = tuple((header.extra or {})["last"])
-    if first > mark:
-        return rows
-    if last <= mark:
-        return rows.slice(0, 0)
-    sequence = rows["sequence"].cast(pa.string())
-    same = pc.and_(pc.equal(sequence, mark[0]), pc.greater(rows["row"], mark[1]))
-    return rows.filter(pc.or_(pc.greater(sequence, mark[0]), same))
+    return header, rows, held
 
 
 def _quarantined(record: StreamRecord, token: ShardToken, err: BadRecordError) -> Quarantined:

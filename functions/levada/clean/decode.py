@@ -15,6 +15,7 @@ from levada.clean import json_rows
 from levada.clean.json_rows import INDEX, BadRow
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import NOT_JSON
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.kinesis_event import StreamRecord
 from levada.core.packs import Header
@@ -220,14 +221,14 @@ def _plain(data: bytes, domains: Mapping[str, Domain], tenant: str) -> Lines:
 def _array_items(text: bytes) -> list[bytes]:
     try:
         return [bytes(item) for item in msgspec.json.decode(text, type=list[msgspec.Raw])]
-    except msgspec.DecodeError as err:
+    except NOT_JSON as err:
         raise BadRecordError("not_json", str(err)) from err
 
 
 def _domain_of(line: bytes, domains: Mapping[str, Domain]) -> str:
     try:
         first = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except NOT_JSON as err:
         raise BadRecordError("not_json", str(err)) from err
     if not isinstance(first, dict):
         raise BadRecordError("not_an_object", f"a record is a JSON object, not {type(first).__name__}")

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from levada.clean import numbers
 from levada.core import columns
+from levada.core.jsontext import NOT_JSON
 from levada.domains.declaration import Domain
 
 INDEX = "__index"
@@ -176,12 +177,12 @@ def _decode_all(objects: Sequence[bytes], decoders: _Decoders) -> tuple[list[Any
         try:
             good.extend(map(decode, rest))  # what came before a bad one stays, and rest stands behind it
             return good, loose if since is None else [*loose, *range(since, len(good))], failed
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             i = len(good) + len(failed)
         try:
             good.append(decoders.loose(objects[i]))
             loose.append(len(good) - 1)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             failed.append(i)
         if since is None and len(loose) > max(MANY, len(good) // 8):
             since, decode = len(good), decoders.loose
@@ -190,7 +191,7 @@ def _decode_all(objects: Sequence[bytes], decoders: _Decoders) -> tuple[list[Any
 def _explain(i: int, text: bytes, domain: Domain) -> BadRow:
     try:
         item = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except NOT_JSON as err:
         return BadRow(i, text, "not_json", str(err))
     if not isinstance(item, dict):
         return BadRow(i, text, "not_an_object", f"a record is a JSON object, not {type(item).__name__}")

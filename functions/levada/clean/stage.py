@@ -65,10 +65,13 @@ def run(batch: Batch, deps: CleanDeps) -> Summary:
     origin = _origin(batch, found, token, deps.tenant)
     _write_lake(batch, found, Span(token, batch.sequences[first], batch.sequences[-1]), origin, deps)
     fresh = [redriven.unpublished(wide, found.headers) for wide in found.tables]
-    entries = [entry for wide in fresh for entry in outgoing.entries(wide, token, origin)]
+    entries = [
+        entry for wide in fresh for entry in outgoing.entries(wide, token, origin, outgoing.Chain(state.lanes, now_s))
+    ]
     summary.published = publish(deps.sink, entries, deps.clock).records
     state.mark, state.updated_s = int(batch.sequences[-1]), now_s
     state.fences.expire(now_s - deps.fence_horizon_h * 3600)
+    state.lanes.expire(now_s - deps.fence_horizon_h * 3600)
     deps.blobs.put_if(keys.checkpoint(STAGE, token), state.to_checkpoint().to_bytes(), etag=etag)
     summary.duplicates += len(found.duplicates)
     summary.applied = len(batch) - summary.duplicates

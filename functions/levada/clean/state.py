@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from levada.core.checkpoint import Checkpoint
-from levada.core.positions import PackFences
+from levada.core.positions import PackFences, RowFences
 
 STAGE = "clean"
 FIELDS = ("rows", "measurements", "values", "missing", "out_of_range", "undated", "quarantined", "duplicates")
@@ -19,6 +19,8 @@ class CleanState:
     mark: int = -1
     """The last applied sequence number of the shard."""
     fences: PackFences = field(default_factory=PackFences)
+    lanes: RowFences = field(default_factory=RowFences)
+    """What has been handed on, lane by lane: each record says where the one before it ended."""
     counters: dict[str, Counter[str]] = field(default_factory=dict)
     """Domain → FIELDS, and ``missing:<metric>``, ``out_of_range:<metric>``, ``quarantined:<reason>`` beside them."""
     updated_s: int = 0
@@ -31,6 +33,7 @@ class CleanState:
             {
                 "mark": str(self.mark),
                 "fences": self.fences.to_bytes(),
+                "lanes": self.lanes.to_bytes(),
                 "counters": {name: dict(sorted(c.items())) for name, c in sorted(self.counters.items())},
                 "updated_s": self.updated_s,
             }
@@ -41,6 +44,7 @@ class CleanState:
         return cls(
             mark=int(header["mark"]),
             fences=PackFences.from_bytes(header["fences"]),
+            lanes=RowFences.from_bytes(header["lanes"]),
             counters={name: Counter(c) for name, c in header["counters"].items()},
             updated_s=int(header["updated_s"]),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import NOT_JSON
 
 if TYPE_CHECKING:
     import zstandard
@@ -94,7 +96,7 @@ def split(data: bytes) -> tuple[Header, bytes]:
         raise BadRecordError("pack_header", f"no end of the header line within {MAX_HEADER_BYTES} bytes")
     try:
         raw = msgspec.json.decode(data[len(MAGIC) : end])
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except NOT_JSON as err:
         raise BadRecordError("pack_header", f"not JSON: {err}") from err
     return _header(raw), data[end + 1 :]
 
@@ -129,9 +131,20 @@ def compress(body: bytes, codec: str) -> bytes:
     if codec == NDJSON_GZIP:
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
         return packer.compress(body) + packer.flush()
-    import zstandard
+    return _compressor().compress(body)
 
-    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(body)
+
+_own = threading.local()
+"""What one thread may use at a time: its compressor. A new one for each pack costs as much as half the compression."""
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    found: zstandard.ZstdCompressor | None = getattr(_own, "compressor", None)
+    if found is None:
+        import zstandard
+
+        found = _own.compressor = zstandard.ZstdCompressor(level=3, write_content_size=True)
+    return found
 
 
 def inflate(body: bytes, codec: str, *, limit: int = MAX_BODY_BYTES) -> bytes:

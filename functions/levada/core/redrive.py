@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from levada.core.intervals import IntervalSet
 from levada.core.packs import Header
-from levada.core.positions import IntervalSet
 
 FLAG = "redrive"
 """Header field, true: an attempt that was given up may have left rows of the same identity under another name."""

@@ -6,21 +6,17 @@ Order of effects: packs, then the ledger. What the ledger does not know of yet i
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, BinaryIO
 
 from levada.core import keys
 from levada.core.errors import BadRecordError, ConflictError, UnavailableError
 from levada.core.publishing import publish
 from levada.domains.declaration import Domain
 from levada.ingest import ledger as ledgers
-from levada.ingest import readers, refusal
-from levada.ingest.blocks import Readable
-from levada.ingest.content import PARQUET, Content, format_of, survey
+from levada.ingest import refusal
+from levada.ingest.landed import File, GoneError, domain_of, looked_at
 from levada.ingest.ledger import Ledger, Plan, Progress
 from levada.ingest.packing import Packer
 from levada.ingest.parts import Part
@@ -32,13 +28,12 @@ SAVE_EVERY = 4
 """Blocks between two puts of the ledger: what a crash sends again at most."""
 GRACE_S = 10.0
 """With less time left than this, an invocation saves its progress and leaves the rest to the next."""
-MAX_SPOOL_BYTES = 400 * 1024 * 1024
-"""Parquet is read from a copy on disk, of which a function has 512 MiB."""
 RESEND_SHARE = 0.75
 """Share of the fence horizon within which a file is sent again after its stream was lost: later, fences may be gone."""
 MAX_CONFLICTS = 1000
 
 LOADED, DUPLICATE, REFUSED, GONE, IGNORED = "loaded", "duplicate", "refused", "gone", "ignored"
+CONTINUED = "continued"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +62,8 @@ class Outcome:
     key: str
     domain: str
     status: str
-    """loaded, duplicate (its content was loaded before), refused, gone, or ignored (a folder is no file)."""
+    """loaded, duplicate (its content was loaded before), refused, gone, ignored (a folder is no file), or continued (by
+    another invocation)."""
     reason: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     """lines, rows_read, bad_rows, empty_rows, packs, bytes: of the whole file, over all attempts."""
@@ -77,18 +73,13 @@ class Outcome:
         return fields | ({"reason": self.reason} if self.reason else {}) | dict(self.counts)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    key: str
-    etag: str
-    domain: Domain
-    content: Content
-    kind: str
-    spool: Path
+class OutOfTimeError(UnavailableError):
+    """The invocation ends soon; what has been sent so far is in the ledger, and the same call goes on there."""
 
-
-class _GoneError(Exception):
-    """The object was there a moment ago."""
+    def __init__(self, detail: str, domain: str, *, advanced: bool) -> None:
+        super().__init__(detail)
+        self.domain, self.advanced = domain, advanced
+        """Did this call come any further? If not, another one like it will not either."""
 
 
 def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived_us: int | None = None) -> Outcome:
@@ -100,20 +91,22 @@ def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived
         arrived_us: when it landed, microseconds, where known.
 
     Raises:
-        UnavailableError: the same call goes on where this one came to; so it does when time is running out.
+        UnavailableError: the same call goes on where this one came to.
+        OutOfTimeError: so it does then.
     """
     name, content = keys.UNKNOWN_DOMAIN, ""
+
+    def seen(sha256: str) -> None:
+        nonlocal content
+        content = sha256
+
     try:
-        name = _domain_of(key, deps.domains)
+        name = domain_of(key, deps.domains)
         if key.endswith("/"):
             return Outcome(key, name, IGNORED)
-        etag = _etag(deps.blobs, key)
-        with tempfile.NamedTemporaryFile(prefix="levada-") as spool:
-            found = _survey(key, deps, spool)
-            content = found.sha256
-            file = _File(key, etag, deps.domains[name], found, format_of(key, found), Path(spool.name))
+        with looked_at(key, deps.domains[name], deps.blobs, seen) as file:
             return _load(file, deps, remaining_s)
-    except _GoneError:
+    except GoneError:
         return Outcome(key, name, GONE)
     except BadRecordError as err:
         when = arrived_us if arrived_us is not None else int(deps.clock.now_s() * 1_000_000)
@@ -121,53 +114,12 @@ def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived
         return Outcome(key, name, REFUSED, str(err))
 
 
-def _domain_of(key: str, domains: Mapping[str, Domain]) -> str:
-    if not key.startswith(keys.LANDING):
-        raise BadRecordError("outside_landing", f"key {key!r}: must begin with {keys.LANDING}<domain>/")
-    name, slash, _ = key.removeprefix(keys.LANDING).partition("/")
-    if not slash or name not in domains:
-        raise BadRecordError(
-            "unknown_domain",
-            f"key {key!r}: must be {keys.LANDING}<domain>/<file> with a domain of {', '.join(sorted(domains))}",
-        )
-    return name
+def first_plan(file: File, deps: FilesDeps) -> Plan:
+    """How a file is cut that was never seen."""
+    return Plan(file.kind, file.content.compression, deps.block_bytes, deps.block_rows, deps.pack_rows)
 
 
-def _etag(blobs: BlobStore, key: str) -> str:
-    blob = next(iter(blobs.list(key)), None)
-    if blob is None or blob.key != key:
-        raise _GoneError
-    return blob.etag
-
-
-class _Spool:
-    """A copy on disk, bounded."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._left = file, MAX_SPOOL_BYTES
-
-    def write(self, data: bytes, /) -> None:
-        self._left -= len(data)
-        if self._left < 0:
-            raise BadRecordError("file_too_large", f"Parquet of more than {MAX_SPOOL_BYTES} bytes: split it")
-        self._file.write(data)
-
-
-def _survey(key: str, deps: FilesDeps, spool: IO[bytes]) -> Content:
-    with closing(_open(deps.blobs, key)) as stream:
-        content = survey(stream, _Spool(spool))
-    spool.flush()
-    return content
-
-
-def _open(blobs: BlobStore, key: str, offset: int = 0) -> BinaryIO:
-    try:
-        return blobs.open(key, offset=offset)
-    except KeyError:
-        raise _GoneError from None
-
-
-def _load(file: _File, deps: FilesDeps, remaining_s: Callable[[], float]) -> Outcome:
+def _load(file: File, deps: FilesDeps, remaining_s: Callable[[], float]) -> Outcome:
     for _ in range(MAX_CONFLICTS):
         try:
             return _Attempt(file, deps, remaining_s).run()
@@ -180,7 +132,7 @@ def _load(file: _File, deps: FilesDeps, remaining_s: Callable[[], float]) -> Out
 class _Attempt:
     """One reading of the ledger, and what is sent from there on."""
 
-    def __init__(self, file: _File, deps: FilesDeps, remaining_s: Callable[[], float]) -> None:
+    def __init__(self, file: File, deps: FilesDeps, remaining_s: Callable[[], float]) -> None:
         self._file, self._deps, self._remaining_s = file, deps, remaining_s
         self._at = keys.ledger(file.domain.name, deps.tenant, file.content.sha256)
         self._etag: str | None = None
@@ -213,8 +165,8 @@ class _Attempt:
 
     def _begin(self, created_s: int) -> Ledger:
         file, deps = self._file, self._deps
-        plan = Plan(file.kind, file.content.compression, deps.block_bytes, deps.block_rows, deps.pack_rows)
-        started = readers.first_progress(file.kind, file.content, file.domain, file.spool)
+        plan = first_plan(file, deps)
+        started = file.first_progress()
         started.counts["bytes"] = file.content.size
         return ledgers.begin(plan, created_s, started)
 
@@ -228,36 +180,20 @@ class _Attempt:
     def _send(self, ledger: Ledger) -> None:
         deps, progress, sha256 = self._deps, ledger.progress, self._file.content.sha256
         packer = Packer(self._file.domain, deps.tenant, sha256, ledger.plan.pack_rows, dict(progress.positions))
-        unsaved = 0
-        with closing(self._parts(ledger)) as parts:
+        unsaved, begun = 0, progress.blocks
+        with closing(self._file.parts(ledger.plan, progress)) as parts:
             for part in parts:
                 if self._remaining_s() < GRACE_S:
                     if unsaved:
                         self._keep(ledger)
-                    where = f"after line {progress.line - 1}"
-                    raise UnavailableError(f"{self._file.key}: out of time {where}; resumes there")
+                    where = f"{self._file.key}: out of time after line {progress.line - 1}; resumes there"
+                    raise OutOfTimeError(where, self._file.domain.name, advanced=progress.blocks > begun)
                 sent = publish(deps.sink, packer.entries(part), deps.clock)
                 _advance(progress, part, packer, sent.records)
                 unsaved += 1
                 if unsaved == SAVE_EVERY:
                     self._keep(ledger)
                     unsaved = 0
-
-    def _parts(self, ledger: Ledger) -> Generator[Part, None, None]:
-        file = self._file
-        if ledger.plan.format == PARQUET:
-            yield from readers.parquet_parts(file.spool, file.domain, ledger.plan, ledger.progress)
-            return
-        with ExitStack() as stack:
-
-            def open_at(offset: int) -> Readable:
-                stream = stack.enter_context(closing(_open(self._deps.blobs, file.key, offset)))
-                # the stream is of one version of the object: is it the one that was hashed?
-                if _etag(self._deps.blobs, file.key) != file.etag:
-                    raise UnavailableError(f"{file.key}: was replaced while it was read")
-                return stream
-
-            yield from readers.text_parts(open_at, file.content, file.domain, ledger.plan, ledger.progress)
 
     def _keep(self, ledger: Ledger) -> None:
         """Record what has been sent so far, and when."""

@@ -1,6 +1,7 @@
 """Ingest of files: landed objects in, packs out.
 
-Trigger   S3 ObjectCreated under landing/<domain>/; events come twice, out of order and at once.
+Trigger   S3 ObjectCreated under landing/<domain>/; events come twice, out of order and at once. Also a call with
+          {"run": …} (POST /v1/runs), and its own call to go on with a file that takes longer than one invocation.
 Writes    the raw stream; then checkpoints/ingest/<domain>/<tenant>/<sha256>.json; quarantine/stage=ingest/ for a
           file that is refused (it stays where it landed).
 Retry     safe: packs are numbered by content, and the ledger says where to go on.
@@ -13,19 +14,23 @@ from collections.abc import Callable
 from typing import Any
 
 from levada.domains.registry import enabled
-from levada.ingest import files, s3_event
+from levada.ingest import counting, files, s3_event
+from levada.ingest.files import CONTINUED, DUPLICATE, LOADED, Outcome, OutOfTimeError
+from levada.ingest.runs import Run
+from levada.ingest.s3_event import Landed
 from levada.observe import log
 from levada.wiring import Deps, deps
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda entry point; returns ``{"files": [{key, domain, status, …}]}``, or raises for the event to come again."""
-    landed = s3_event.parse(event)
-    stage = stage_deps(deps())
-    outcomes = []
-    for one in landed:
-        outcome = files.load(one.key, stage, remaining_s=_remaining(context), arrived_us=one.time_us)
-        outcomes.append(outcome.to_json())
+    d = deps()
+    stage = stage_deps(d)
+    run = Run.from_event(event) if "run" in event else None
+    landed = [Landed(run.key, None)] if run else s3_event.parse(event)
+    outcomes = [_load(one, stage, context, d).to_json() for one in landed]
+    if run:
+        outcomes[0]["rows"] = _rows(run, outcomes[0], stage)
     log("ingest", context, files=outcomes)
     return {"files": outcomes}
 
@@ -42,6 +47,23 @@ def stage_deps(d: Deps) -> files.FilesDeps:
         pack_rows=d.config.pack_rows,
         fence_horizon_h=d.config.fence_horizon_h,
     )
+
+
+def _load(one: Landed, stage: files.FilesDeps, context: object, d: Deps) -> Outcome:
+    try:
+        return files.load(one.key, stage, remaining_s=_remaining(context), arrived_us=one.time_us)
+    except OutOfTimeError as err:
+        if not err.advanced or not d.config.files_function:
+            raise
+        d.functions.start(d.config.files_function, s3_event.again(one))
+        return Outcome(one.key, err.domain, CONTINUED, str(err))
+
+
+def _rows(run: Run, outcome: dict[str, Any], stage: files.FilesDeps) -> int:
+    """Of the file, or of the range that was asked for."""
+    if run.ranged and outcome["status"] in (LOADED, DUPLICATE):
+        return counting.rows_between(run, stage)
+    return int(outcome.get("rows_read", 0))
 
 
 def _remaining(context: object) -> Callable[[], float]:

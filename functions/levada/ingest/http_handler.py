@@ -1,12 +1,14 @@
-"""Ingest over HTTP: JSON events in, packs out.
+"""Ingest over HTTP: events in, packs out; files in, objects under landing/ out.
 
-Trigger   REST API, POST /v1/event and POST /v1/events/batch.
-Writes    the raw stream.
-Retry     safe with the same Idempotency-Key: packs are numbered by it, and ``clean`` applies each once.
+Trigger   REST API, POST of the paths in ROUTES.
+Writes    the raw stream; landing/<domain>/ for /v1/upload. /v1/runs has the function that loads files do it.
+Retry     safe with the same Idempotency-Key: packs are numbered by it, and ``clean`` applies each once. An upload's key
+          is made of its content, and a run of a file that was loaded loads nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,7 +32,7 @@ def handler(event: dict[str, Any], context: object) -> Answer:
     4xx ``{"error": …}`` when the request must be changed, 503 when it may be repeated as it is.
     """
     try:
-        answer = _post(event, context, deps())
+        answer = _answer(*_route(event)(event, context, deps()))
     except BadRequestError as err:
         headers = {"Allow": "POST"} if err.status == 405 else {}
         answer = _answer(err.status, {"error": str(err)}, headers)
@@ -40,20 +42,59 @@ def handler(event: dict[str, Any], context: object) -> Answer:
     return answer
 
 
-def _post(event: dict[str, Any], context: object, d: Deps) -> Answer:
+def post_events(event: dict[str, Any], context: object, d: Deps) -> tuple[int, dict[str, Any]]:
+    """(status, answer) of a post of one event, or of many."""
     request = http_request.parse(event)
     tenant = d.config.tenant
-    found = http_packs.sort(request, enabled(d.config.domains_enabled), tenant)
+    rules = http_packs.Rules(
+        domains=enabled(d.config.domains_enabled),
+        tenant=tenant,
+        now_s=d.clock.now_s(),
+        max_skew_s=d.config.max_skew_s,
+    )
+    found = http_packs.sort(request, rules)
     if request.single and found.refused:
-        raise BadRequestError(found.refused[0].reason)
+        raise BadRequestError(found.refused[0].reason, status=found.refused[0].status)
     key = request.key or str(getattr(context, "aws_request_id", ""))
     publish(d.raw, list(http_packs.entries(found.accepted, tenant, key)), d.clock)
     if request.single:
-        return _answer(202, {"accepted": found.count})
+        return 202, {"accepted": found.count}
     failed = len(found.refused)
     body = {"ok": not failed, "total": len(request.items), "success": found.count, "failed": failed}
     errors = [{"index": r.index, "reason": r.reason} for r in found.refused[:MAX_ERRORS]]
-    return _answer(200, body | {"errors": errors})
+    fast_clock = failed and not found.count and all(r.status == 422 for r in found.refused)
+    return 422 if fast_clock else 200, body | {"errors": errors}
+
+
+def _upload(event: dict[str, Any], context: object, d: Deps) -> tuple[int, dict[str, Any]]:
+    from levada.ingest import route_files  # not at a cold start that serves events
+
+    return route_files.post_upload(event, context, d)
+
+
+def _run(event: dict[str, Any], context: object, d: Deps) -> tuple[int, dict[str, Any]]:
+    from levada.ingest import route_files
+
+    return route_files.post_run(event, context, d)
+
+
+Route = Callable[[dict[str, Any], object, Deps], tuple[int, dict[str, Any]]]
+ROUTES: dict[str, Route] = {
+    http_request.EVENT: post_events,
+    http_request.BATCH: post_events,
+    http_request.UPLOAD: _upload,
+    http_request.RUNS: _run,
+}
+"""Path → what answers a POST of it. Each also stands in the template."""
+
+
+def _route(event: dict[str, Any]) -> Route:
+    path, method = http_request.path_of(event), event.get("httpMethod")
+    if path not in ROUTES:
+        raise BadRequestError(f"path={path[:200]!r}: must be one of {', '.join(ROUTES)}", status=404)
+    if method != "POST":
+        raise BadRequestError(f"method={method!r:.20}: must be POST", status=405)
+    return ROUTES[path]
 
 
 def _answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:

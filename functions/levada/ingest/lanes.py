@@ -34,3 +34,8 @@ def text_of(value: object) -> str:
     if value is None:
         return ""
     return value.strip() if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def lane_columns(domain: Domain) -> tuple[str, ...]:
+    """The source columns that decide on the lane: rows that are equal there go to the same one."""
+    return tuple(domain.keys.values())

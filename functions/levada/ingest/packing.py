@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from levada.clean.decode import LINE
 from levada.core import columns, packs
+from levada.core.jsontext import NOT_JSON
 from levada.core.packs import ARROW_ZSTD, MAX_PACK_BYTES, NDJSON_ZSTD, Header, lane_of, partition_key
 from levada.domains.declaration import KEY_PARTS, Domain
 from levada.ingest.lanes import SEPARATOR, UNREADABLE, lane_of_item, series_key
@@ -85,7 +86,7 @@ class Packer:
         for i, line in enumerate(lines):
             try:
                 lane = lane_of_item(decode(line), self.domain, self.tenant)
-            except (msgspec.DecodeError, UnicodeDecodeError):  # clean will say what is wrong with it
+            except NOT_JSON:  # clean will say what is wrong with it
                 lane = UNREADABLE
             groups.setdefault(lane, []).append(i)
         yield from sorted(groups.items())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from levada.core.errors import ConfigError
 
@@ -38,6 +38,15 @@ def parse(event: Mapping[str, Any]) -> list[Landed]:
         return [_landed(record) for record in raw if _is_created(record)]
     except (AttributeError, KeyError, TypeError, ValueError) as err:
         raise ConfigError(f"event record is not of S3: {type(err).__name__} {err}") from err
+
+
+def again(landed: Landed) -> dict[str, Any]:
+    """An event that names the same object, for whoever goes on with it."""
+    record: dict[str, Any] = {"eventSource": "levada:continue", "eventName": "ObjectCreated:Continue"}
+    if landed.time_us is not None:
+        record["eventTime"] = (EPOCH + timedelta(microseconds=landed.time_us)).isoformat()
+    record["s3"] = {"object": {"key": quote_plus(landed.key, safe="/")}}
+    return {"Records": [record]}
 
 
 def _is_created(record: Mapping[str, Any]) -> bool:

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from levada.clean.reading import Rules
 from levada.core import columns, packs, redrive
 from levada.core.errors import BadRecordError
+from levada.core.intervals import IntervalSet
 from levada.core.kinesis_event import StreamRecord
 from levada.core.packs import NDJSON_GZIP, Header
-from levada.core.positions import IntervalSet, ShardToken, pad_sequence
+from levada.core.positions import ShardToken, pad_sequence
 from levada.ports import Entry
 from levadactl.deadletters import plain
 from levadactl.deadletters.judging import Verdict, judge

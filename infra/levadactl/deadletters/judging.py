@@ -12,6 +12,7 @@ import msgspec
 from levada.clean.reading import Rules, read
 from levada.core import packs, redrive
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import NOT_JSON
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.packs import NDJSON_GZIP, Header
 from levada.ports import Entry
@@ -128,7 +129,7 @@ def _data(letter: Letter, header: Header, rules: Rules) -> bytes:
 def _is_json(text: bytes) -> bool:
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return False
     return True
 

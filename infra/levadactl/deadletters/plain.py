@@ -9,6 +9,7 @@ import msgspec
 from levada.clean.reading import Rules, read
 from levada.core import packs
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import NOT_JSON
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.kinesis_event import Batch
 from levada.core.packs import NDJSON_GZIP, Header
@@ -29,7 +30,7 @@ def lines(data: bytes) -> list[bytes]:
         if text.startswith(b"["):
             return [_one_line(bytes(item)) for item in msgspec.json.decode(text, type=list[msgspec.Raw])]
         msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return text.split(b"\n")
     return [_one_line(text)]
 

@@ -47,6 +47,16 @@ def with_code(template: dict[str, Any], bucket: str, key: str) -> dict[str, Any]
     return made
 
 
+def with_media_types(template: dict[str, Any]) -> dict[str, Any]:
+    """A copy whose APIs write binary media types with a slash: MiniStack compares CloudFormation's ``~1`` literally."""
+    made = copy.deepcopy(template)
+    for resource in made["Resources"].values():
+        properties = resource.get("Properties", {})
+        if types := properties.get("BinaryMediaTypes"):
+            properties["BinaryMediaTypes"] = [one.replace("~1", "/") for one in types]
+    return made
+
+
 def _text(_loader: Any, node: Any) -> str:
     return str(node.value)
 

@@ -126,6 +126,25 @@ def test_a_record_cut_elsewhere_by_an_overtaken_attempt_is_applied_from_the_mark
     assert sum(_counts(memory).values()) == 6
 
 
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=10), st.data())
+def test_a_record_that_was_given_up_is_counted_once_when_it_comes_behind_later_ones(
+    hours: list[int], data: st.DataObject
+) -> None:
+    """The redrive puts it on the stream again as it is; the fence of its lane knows that it is missing."""
+    memory, entries = MemoryDeps(), _published(hours)
+    lost = data.draw(st.lists(st.integers(0, len(entries) - 1), min_size=1, unique=True))
+    stream = [e for i, e in enumerate(entries) if i not in lost]
+    stream += [entries[i] for i in data.draw(st.permutations(lost + lost))]
+    at = 1
+    while stream:
+        n = data.draw(st.integers(1, len(stream)))
+        stage.run(clean_batch(stream[:n], first=at), _deps(memory))
+        stream, at = stream[n:], at + n
+
+    assert sum(_counts(memory).values()) == len(hours)
+    assert _state(memory).counters["air_quality"]["rows"] == len(hours) * 13
+
+
 class KilledError(BaseException):
     pass
 

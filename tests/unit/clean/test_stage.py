@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.clean import stage
+from levada.clean import outgoing, stage
 from levada.clean.handler import stage_deps
 from levada.clean.state import CleanState
 from levada.core import columns, packs, parquet
@@ -250,3 +250,67 @@ def test_bronze_is_named_by_arrival_not_by_a_clock() -> None:
 
     assert next(memory.blobs.list("bronze/")).key.split("/")[2] == "date=2026-01-01"
     assert ARRIVED_US // 1_000_000 == 1_767_225_600
+
+
+def _links(memory: MemoryDeps) -> dict[str, list[tuple[list[Any], list[Any]]]]:
+    """Lane → (after, last) of its records, in order."""
+    found: dict[str, list[tuple[list[Any], list[Any]]]] = {}
+    for entry in memory.clean.entries:
+        header = packs.split(entry.data)[0]
+        assert header.extra is not None
+        found.setdefault(header.source, []).append((header.extra["after"], header.extra["last"]))
+    return found
+
+
+def test_each_record_says_where_the_one_before_it_in_its_lane_ended() -> None:
+    """So that the next stage knows what is missing when one was given up."""
+    memory = MemoryDeps()
+    for n in range(3):
+        _run(memory, [pack([source_row(n), source_row(n + 1)], n=n)], first=n * 5 + 1)
+
+    (lane,) = _links(memory).values()
+
+    assert lane == [
+        (["", -1], [f"{1:056d}", 1]),
+        ([f"{1:056d}", 1], [f"{6:056d}", 1]),
+        ([f"{6:056d}", 1], [f"{11:056d}", 1]),
+    ]
+
+
+def test_an_attempt_that_did_not_commit_has_moved_no_lane_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryDeps()
+    _run(memory, [pack([source_row(0)])])
+    with monkeypatch.context() as patched:
+        patched.setattr(memory.blobs, "put_if", _refuse)
+        with pytest.raises(UnavailableError):
+            _run(memory, [pack([source_row(1)], n=1)], first=2)
+
+    _run(memory, [pack([source_row(1)], n=1), pack([source_row(2)], n=2)], first=2)
+
+    (lane,) = _links(memory).values()
+    assert [after for after, _ in lane] == [["", -1], [f"{1:056d}", 0], [f"{1:056d}", 0]]
+
+
+def _refuse(*_: object, **__: object) -> str:
+    raise UnavailableError("put_if: refused")
+
+
+def test_a_record_that_is_too_large_is_cut_and_its_halves_are_linked(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryDeps()
+    monkeypatch.setattr(outgoing, "MAX_PACK_BYTES", 3_500)
+
+    _run(
+        memory,
+        [
+            pack(
+                [
+                    source_row(h, **dict.fromkeys(("CO(GT)", "NOx(GT)", "T"), f"{h % 40},{h * 7919 % 1000}"))
+                    for h in range(300)
+                ]
+            )
+        ],
+    )
+
+    (lane,) = _links(memory).values()
+    assert len(lane) > 1
+    assert [after for after, _ in lane[1:]] == [last for _, last in lane[:-1]]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.core.errors import ConfigError
+from levada.core.intervals import IntervalSet
 from levada.core.keys import Span
 from levada.core.packs import MAX_NUMBER
-from levada.core.positions import IntervalSet, PackFences, RowFences, ShardToken, pad_sequence
+from levada.core.positions import START, PackFences, RowFences, ShardToken, pad_sequence, position
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)).map(lambda p: (p[0], p[0] + p[1])))
 
@@ -74,7 +76,7 @@ def test_fences_of_sources_that_nobody_touches_expire_by_the_hour_and_others_sta
     fences.apply("old but touched", 1, 7_300)
 
     fences.expire(before_s=7_199)
-    assert len(fences) == 3
+    assert fences.applied("old").spans() == [[0, 1]], "not before the hour is over"
 
     fences.expire(before_s=7_201)
     assert not fences.applied("old").spans()
@@ -85,10 +87,10 @@ def test_fences_of_sources_that_nobody_touches_expire_by_the_hour_and_others_sta
 def test_fences_survive_the_way_into_a_checkpoint_and_back() -> None:
     packs, rows = PackFences(), RowFences()
     packs.apply("s#01", 7, 100)
-    rows.advance("t#d#x#01", (pad_sequence(9), 4), 100)
+    rows.add("t#d#x#01", START, (pad_sequence(9), 4), 100)
 
     assert PackFences.from_bytes(packs.to_bytes()) == packs
-    assert RowFences.from_json(json.loads(json.dumps(rows.to_json()))) == rows
+    assert RowFences.from_bytes(rows.to_bytes()) == rows
 
 
 STEPS = st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(0, 12), st.integers(0, 40), st.booleans()))
@@ -124,7 +126,7 @@ def test_fences_are_a_set_of_pairs_whatever_is_saved_inherited_and_expired(
 
 @pytest.mark.parametrize("data", [b"", b"abc", bytes(4 + 37)])
 def test_bytes_that_are_no_fences_stop_the_stage(data: bytes) -> None:
-    with pytest.raises(ConfigError, match="pack fences"):
+    with pytest.raises(ConfigError, match="fences of"):
         PackFences.from_bytes(data)
 
 
@@ -135,13 +137,52 @@ def test_the_largest_position_of_a_pack_fits() -> None:
     assert MAX_NUMBER - 1 in PackFences.from_bytes(fences.to_bytes()).applied("s")
 
 
-def test_a_row_fence_never_goes_back() -> None:
-    fences = RowFences()
-    fences.advance("lane", (pad_sequence(10), 5), 1)
-    fences.advance("lane", (pad_sequence(9), 9), 2)
+STRETCHES = st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 3), st.integers(0, 9), st.integers(0, 3)))
 
-    assert fences.mark("lane") == (pad_sequence(10), 5)
-    assert fences.mark("another") < (pad_sequence(0), 0)
+
+@given(STRETCHES, st.integers(0, 9), st.integers(-1, 3))
+def test_a_row_fence_knows_exactly_the_rows_of_what_came(
+    stretches: list[tuple[int, int, int, int]], sequence: int, row: int
+) -> None:
+    """Against a plain set of positions, whatever order, overlap and gap."""
+    fences, model = RowFences(), set[tuple[str, int]]()
+    every = [(pad_sequence(s), r) for s in range(10) for r in range(-1, 4)]
+    for first, first_row, last, last_row in stretches:
+        after, until = (pad_sequence(first), first_row), (pad_sequence(last), last_row)
+        if after < until:
+            fences.add("lane", after, until, 1)
+            model |= {at for at in every if after < at <= until}
+
+    fences = RowFences.from_bytes(fences.to_bytes())
+    at = (pad_sequence(sequence), row)
+    assert any(after < at <= until for after, until in fences.applied("lane")) is (at in model)
+    assert fences.end("lane") == max(model, default=START)
+    here = (pad_sequence(sequence), row - 1) if row >= 0 else START
+    assert bool(fences.seen("lane", here, at)) is (any(here < one <= at for one in model))
+    assert not fences.seen("another", START, at)
+
+
+def test_records_of_a_lane_that_come_in_order_make_one_stretch_and_a_lost_one_leaves_a_gap() -> None:
+    a, b, c, d = ((pad_sequence(n), n) for n in (3, 5, 7, 9))
+    fences = RowFences()
+    fences.add("lane", START, a, 1)
+    fences.add("lane", a, b, 1)
+    assert fences.applied("lane") == [(START, b)]
+
+    fences.add("lane", c, d, 1)
+    assert fences.applied("lane") == [(START, b), (c, d)]
+    assert not fences.seen("lane", b, c), "what was given up is still new"
+
+    fences.add("lane", b, c, 1)
+    assert fences.applied("lane") == [(START, d)]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "row"), [("x", 0), (-1, 0), (10**56, 0), ("", 0), ("7", -2), ("7", 1 << 32), ("7", "1"), (None, 0)]
+)
+def test_what_is_no_position_is_refused(sequence: Any, row: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        position(sequence, row)
 
 
 @given(st.integers(0, 10**56 - 1), st.integers(0, 10**56 - 1))

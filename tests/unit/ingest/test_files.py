@@ -17,7 +17,7 @@ import zstandard
 from levada.core import parquet
 from levada.core.errors import ConflictError, UnavailableError
 from levada.domains.air_quality import AIR_QUALITY
-from levada.ingest import files
+from levada.ingest import files, landed
 from levada.ports import Entry
 from levadactl.memory import MemorySink
 from tests.unit.ingest.support import HEADER, KEY, TINY, Stage, bad, by_position, canonical, good, headers, rows_of
@@ -267,7 +267,7 @@ def test_the_same_file_refused_twice_is_one_object_and_another_content_another(s
 
 
 def test_a_file_larger_than_the_disk_is_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_SPOOL_BYTES", 100)
+    monkeypatch.setattr(landed, "MAX_SPOOL_BYTES", 100)
 
     assert stage.load(b"PAR1" + bytes(200), "landing/tiny/a.parquet").reason.startswith("file_too_large")
 

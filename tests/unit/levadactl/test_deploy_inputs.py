@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from levadactl.deploy import code_zip, read_parameters
-from levadactl.embedded.templates import read_template, with_code
+from levadactl.embedded.templates import read_template, with_code, with_media_types
 from levadactl.errors import StateError
 
 TEMPLATE = """
@@ -113,3 +113,12 @@ def test_parameters_are_one_object_of_strings(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(StateError, match=r"embedded\.json"):
             read_parameters(path)
+
+
+def test_binary_media_types_are_written_as_requests_name_them() -> None:
+    given = {"Resources": {"Api": {"Properties": {"BinaryMediaTypes": ["text~1csv"]}}, "Bucket": {"Type": "x"}}}
+
+    made = with_media_types(given)
+
+    assert made["Resources"] == {"Api": {"Properties": {"BinaryMediaTypes": ["text/csv"]}}, "Bucket": {"Type": "x"}}
+    assert given["Resources"]["Api"] == {"Properties": {"BinaryMediaTypes": ["text~1csv"]}}
