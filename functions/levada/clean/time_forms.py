@@ -7,25 +7,12 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.core import timetexts as t
 from levada.core.records import TIME
 
 ISO_SECONDS = "%Y-%m-%d %H:%M:%S"
-EPOCHS = {"epoch": 0.0, "epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0, "epoch_ns": 1e-3}
-"""Format → microseconds per unit; 0 where the size of the number decides."""
-GUESSES = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (float("inf"), 1e-3))
-"""Of ``epoch``: numbers below → microseconds per unit. Seconds reach the year 5138, milliseconds begin in 1973."""
 _FULL = r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})\z"
-_OFFSET = r"(?P<z>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
-_ISO = (
-    r"\A(?P<d>\d{4}-\d{2}-\d{2})(?:[T ](?P<t>\d{2}:\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)? ?"
-    + _OFFSET
-    + r"?\z"
-)
-_ENDS = r"\A(?P<a>.*?) ?" + _OFFSET + r"\z"
-_FRACTION = r"\A(?P<a>.*:\d{2})[.,](?P<f>\d{1,9})(?P<b>.*)\z"
-_NUMBER = r"\A[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\z"
-_WHOLE = r"\A[+-]?(?:\d{1,18}|[1-8]\d{18})\z"
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # of the years 1 and 9999
+_ISO, _ENDS, _FRACTION, _NUMBER, _WHOLE = (rf"\A{p}\z" for p in (t.ISO, t.ENDS, t.FRACTION, t.NUMBER, t.WHOLE))
 _US = pa.timestamp("us")
 Parse = Callable[[pa.Array], pa.Array]
 """n texts → naive timestamps in seconds, null for those that are none."""
@@ -55,11 +42,6 @@ def iso(texts: pa.Array, parse: Parse, zone: str) -> pa.Array:
     return _with(_parsed(whole, parse), found.field(3), found.field(4), zone)
 
 
-def plain(form: str) -> str:
-    """The format without ``.%f`` and ``%z``."""
-    return form.replace(".%f", "").replace("%f", "").replace(" %z", "").replace("%z", "")
-
-
 def split_off(texts: pa.Array, form: str, parse: Parse, zone: str) -> pa.Array:
     """A strptime format with ``%f`` behind the seconds, or ``%z`` at its end; a fraction may be missing, or longer."""
     none = pa.scalar(None, pa.string())
@@ -84,10 +66,10 @@ def epoch(texts: pa.Array, form: str) -> pa.Array:
     other = pc.if_else(is_other, texts, none).cast(pa.float64())
     result = pa.nulls(len(texts), pa.int64())
     low = 0.0
-    for high, unit in GUESSES if form == "epoch" else ((float("inf"), EPOCHS[form]),):
+    for high, unit in t.GUESSES if form == "epoch" else ((float("inf"), t.EPOCHS[form]),):
         result = pc.coalesce(result, _whole_us(whole, unit, low, high), _float_us(other, unit, low, high))
         low = high
-    fits = pc.and_(pc.greater_equal(result, _FIRST_US), pc.less_equal(result, _LAST_US))
+    fits = pc.and_(pc.greater_equal(result, t.FIRST_US), pc.less_equal(result, t.LAST_US))
     return pc.if_else(fits, result, pa.scalar(None, pa.int64())).cast(_US).cast(TIME)
 
 
@@ -95,13 +77,13 @@ def _whole_us(values: pa.Array, unit: float, low: float, high: float) -> pa.Arra
     values = _within(values, pc.abs(values.cast(pa.float64(), safe=False)), low, high)
     if unit < 1:
         return pc.divide(values, int(1 / unit))
-    fits = pc.less_equal(pc.abs(values), _LAST_US // int(unit))  # or the product would wrap around
+    fits = pc.less_equal(pc.abs(values), t.LAST_US // int(unit))  # or the product would wrap around
     return pc.multiply(pc.if_else(fits, values, pa.scalar(None, pa.int64())), int(unit))
 
 
 def _float_us(values: pa.Array, unit: float, low: float, high: float) -> pa.Array:
     us = pc.round(pc.multiply(_within(values, pc.abs(values), low, high), unit))
-    fits = pc.less_equal(pc.abs(us), float(_LAST_US))
+    fits = pc.less_equal(pc.abs(us), float(t.LAST_US))
     return pc.if_else(fits, us, pa.scalar(None, pa.float64())).cast(pa.int64(), safe=False)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.clean import time_forms
-from levada.core import columns
+from levada.core import columns, timetexts
 from levada.core.records import TIME
 from levada.domains.declaration import Time
 
@@ -81,10 +81,10 @@ def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:
     """Ways to read one format, the quickest first: texts to TIME, null for those it does not take."""
     if form == "iso":
         yield lambda texts: time_forms.iso(texts, lambda parts: _in_full(parts, time_forms.ISO_SECONDS), zone)
-    elif form in time_forms.EPOCHS:
+    elif form in timetexts.EPOCHS:
         yield lambda texts: time_forms.epoch(texts, form)
     elif "%f" in form or "%z" in form:
-        plain = time_forms.plain(form)
+        plain = timetexts.plain(form)
         yield lambda texts: time_forms.split_off(texts, form, lambda parts: _either(parts, plain), zone)
     else:
         yield lambda texts: time_forms.localised(_in_full(texts, form), zone)

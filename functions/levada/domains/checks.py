@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from levada.core.errors import ConfigError
+from levada.core.timetexts import EPOCHS
 from levada.domains.declaration import EVENT_PARTS, EVENT_TEXTS, JSON, KEY_PARTS, NUMBER, TEXT, Domain, Rollup
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-EPOCHS = ("epoch", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 DAY_S = 86_400
 EVENT_NAMES = ("time", "domain", "tenant", "site", "unit", *EVENT_PARTS, "quality")
 IDENTITY_NAMES = ("shard", "sequence", "source", "position", "row", "item", "at", "series")
@@ -42,6 +42,8 @@ def _times(domain: Domain) -> Iterator[str]:
     for form in time.formats:
         if form not in ("iso", *EPOCHS) and "%" not in form:
             yield f"time.formats={form!r}: must be a strptime format, iso, or one of {', '.join(EPOCHS)}"
+        if "%z" in form and not form.endswith("%z"):
+            yield f"time.formats={form!r}: %z must stand at the end"
     if time.zone != "UTC" and not _is_zone(time.zone):
         yield f"time.zone={time.zone!r}: must be an IANA zone such as Europe/Lisbon"
     if domain.window_s < 1 or DAY_S % domain.window_s:
