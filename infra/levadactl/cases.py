@@ -217,6 +217,12 @@ CASES = (
     Case("archive", "on_time", "the minute's run", schedule),
     Case("archive", "fired_twice", "the same run once more (same id, same time)", schedule),
     Case("archive", "late_by_an_hour", "a run that was due an hour ago", lambda: schedule("2025-12-31T23:00:00Z")),
+    Case(
+        "archive",
+        "rollups",
+        "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
+        lambda: {"source": "levada.rollups", "detail": {"rollups": "due"}},
+    ),
     # ------------------------------------------------------------------ query
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
     Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),

@@ -8,7 +8,6 @@ and a gold object that is gone takes nothing away.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from levada.core import columns, keys
+from levada.core import columns, keys, parquet
 from levada.core.errors import ConfigError
 from levada.core.instants import instant
 from levada.core.partials import PARTIAL, merge
@@ -32,7 +31,7 @@ WITHIN = (pa.field("within_m2", pa.float64()), pa.field("within_df", pa.int64())
 sqrt(within_m2 / within_df), pooled over subgroups. A subgroup is the rows of a window that were closed together."""
 ROLLUP = pa.schema([*PARTIAL, *WITHIN])
 """One row per series and period: the merged partial, window_start and width_s being those of the period."""
-METADATA = "levada"
+TEXTS = [f.name for f in ROLLUP if pa.types.is_dictionary(f.type)]
 VERSION = 1
 
 
@@ -126,12 +125,7 @@ def to_bytes(rows: pa.Table, partition: Partition, manifest: Manifest) -> bytes:
     """A rollup object. Its metadata says, beside the manifest, what raw range the rows cover."""
     place = {"period": partition.period, "partition": partition.name}
     told = {"v": VERSION, **place, **manifest.to_json(), **covered(rows)}
-    sink = pa.BufferOutputStream()
-    texts = [f.name for f in ROLLUP if pa.types.is_dictionary(f.type)]
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", use_dictionary=texts, store_schema=False) as writer:
-        writer.write_table(rows)
-        writer.add_key_value_metadata({METADATA: json.dumps(told, separators=(",", ":"))})
-    return bytes(sink.getvalue().to_pybytes())
+    return parquet.to_bytes(rows, dictionary=TEXTS, about=told)
 
 
 def covered(rows: pa.Table) -> dict[str, Any]:
@@ -149,18 +143,16 @@ def from_bytes(body: bytes, names: Sequence[str] | None = None) -> pa.Table:
     Raises ConfigError when it is none of this version.
     """
     about(body)
-    texts = [f.name for f in ROLLUP if pa.types.is_dictionary(f.type)]
-    table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(columns=names)
+    table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=TEXTS).read(columns=names)
     schema = ROLLUP if names is None else pa.schema([ROLLUP.field(name) for name in names])
     return table.select(schema.names).cast(schema)
 
 
 def about(body: bytes) -> dict[str, Any]:
-    """The metadata of a rollup object, manifest included. Raises ConfigError when it is none of this version."""
+    """What a rollup object says of itself, manifest included. Raises ConfigError when it is none of this version."""
     try:
-        raw = (pq.read_metadata(pa.BufferReader(body)).metadata or {})[METADATA.encode()]
-        found: dict[str, Any] = json.loads(raw)
-    except (KeyError, ValueError, pa.ArrowInvalid, OSError) as err:
+        found = parquet.about(body)
+    except ValueError as err:
         raise ConfigError(f"not a rollup of levada: {err}") from err
     if found.get("v") != VERSION:
         raise ConfigError(f"rollup v={found.get('v')!r}: this version reads {VERSION}")
