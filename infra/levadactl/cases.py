@@ -221,7 +221,7 @@ CASES = (
         "archive",
         "rollups",
         "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
-        lambda: {"source": "levada.rollups", "detail": {"rollups": "due"}},
+        lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
     ),
     # ------------------------------------------------------------------ query
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
