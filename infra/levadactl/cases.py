@@ -232,6 +232,24 @@ CASES = (
         "a series that has no windows: an empty list",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"series": "station-99"}),
     ),
+    Case(
+        "query",
+        "get_rollups",
+        "months of one metric",
+        lambda: rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": "1mo", "metric": "co"}),
+    ),
+    Case(
+        "query",
+        "get_kpi",
+        "capability of a month's values",
+        lambda: rest("GET", "/v1/kpi", query={"domain": "air_quality", "period": "1mo", "since": "2025-12-01"}),
+    ),
+    Case(
+        "query",
+        "get_limits",
+        "specification limits of a domain",
+        lambda: rest("GET", "/v1/limits", query={"domain": "air_quality", "kind": "specification"}),
+    ),
     Case("query", "no_query", "queryStringParameters is null without a query", lambda: rest("GET", "/v1/series")),
     Case(
         "query",

@@ -18,14 +18,13 @@ import pyarrow.compute as pc
 
 from levada.core import columns, keys, kpi, limits, parquet, rollups
 from levada.core.errors import ConfigError, ConflictError, LevadaError
-from levada.core.kpi import KPI, Part
+from levada.core.kpi import KPI, PERIODS, Part
 from levada.core.limits import SPECIFICATION, Limits
-from levada.core.periods import DAY, HOUR, MONTH, WEEK, Calendar, Partition
+from levada.core.periods import HOUR, Calendar, Partition
 from levada.core.records import SERIES
 from levada.core.vectors import to_numpy
 from levada.ports import BlobStore
 
-PERIODS = (DAY, WEEK, MONTH)
 RESERVE_S = 10.0
 """Nothing further is begun with less time left."""
 READ = (*SERIES, "window_start", "width_s", "count", "mean", "m2", "within_m2", "within_df")

@@ -17,8 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from levada.core.limits import Bounds
+from levada.core.periods import DAY, MONTH, WEEK
 from levada.core.records import SERIES, TEXT, TIME
 
+PERIODS = (DAY, WEEK, MONTH)
 D2 = 1.128
 """Mean range of two normal values in units of sigma: what a mean moving range is divided by."""
 WINDOWS = "windows"

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from levada.core import columns, keys, parquet
+from levada.core import columns, groups, keys, parquet
 from levada.core.errors import ConfigError
 from levada.core.instants import instant
-from levada.core.partials import PARTIAL, merge
+from levada.core.partials import PARTIAL, conform, merge
 from levada.core.periods import HOUR, HOUR_US, Calendar, Partition
 from levada.core.positions import IntervalSet, ShardToken
-from levada.core.records import SERIES, TIME
-from levada.core.vectors import NO_TIME, ranks, to_arrow, to_numpy
+from levada.core.records import TIME
+from levada.core.vectors import NO_TIME, to_arrow, to_numpy
 
 WITHIN = (pa.field("within_m2", pa.float64()), pa.field("within_df", pa.int64()))
 """Sums of squared deviations inside the base windows, and their degrees of freedom: sigma within is
@@ -39,7 +39,7 @@ def from_partials(partials: pa.Table) -> pa.Table:
     """n gold partials (PARTIAL and more) as n rows of ROLLUP, each a subgroup of its own."""
     count = to_numpy(partials["count"].cast(pa.int64()))
     m2 = to_numpy(partials["m2"].cast(pa.float64()))
-    rows = partials.select(PARTIAL.names).cast(PARTIAL)
+    rows = conform(partials)
     rows = rows.append_column(WITHIN[0], to_arrow(np.where(count > 1, m2, 0.0), pa.float64()))
     return rows.append_column(WITHIN[1], to_arrow(np.maximum(count - 1, 0), pa.int64()))
 
@@ -50,13 +50,11 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
     if not table.num_rows:
         return table
     merged = merge(table)
-    group = [ranks(table[name]) for name in SERIES] + [to_numpy(table["window_start"])]
-    order = np.lexsort(group[::-1])
-    new = np.zeros(len(order), bool)
-    new[0] = True
-    for part in group:
-        new[1:] |= part[order][1:] != part[order][:-1]
-    heads = np.flatnonzero(new)
+    code, bound = groups.series_codes(table)
+    starts, place = np.unique(to_numpy(table["window_start"]), return_inverse=True)
+    code, bound = groups.combine(code, bound, place, len(starts))
+    order = groups.stable_order(code, bound)
+    heads = groups.heads_of(code[order])
     for spec in WITHIN:
         sums = np.add.reduceat(to_numpy(table[spec.name])[order], heads)
         merged = merged.append_column(spec, to_arrow(sums, spec.type))
