@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from levada.core import columns, groups, keys, parquet
 from levada.core.errors import ConfigError
 from levada.core.instants import instant
+from levada.core.intervals import IntervalSet
 from levada.core.partials import PARTIAL, conform, merge
 from levada.core.periods import HOUR, HOUR_US, Calendar, Partition
-from levada.core.positions import IntervalSet, ShardToken
+from levada.core.positions import ShardToken
 from levada.core.records import TIME
 from levada.core.vectors import NO_TIME, to_arrow, to_numpy
 
