@@ -63,13 +63,18 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def regroup(rows: pa.Table, calendar: Calendar, period: str) -> pa.Table:
-    """Rows (ROLLUP) of smaller windows as rows of the periods that they start in; merged."""
+    """Rows (ROLLUP) of smaller windows merged into the periods that they start in."""
+    return combine([assigned(rows, calendar, period)])
+
+
+def assigned(rows: pa.Table, calendar: Calendar, period: str) -> pa.Table:
+    """Rows (ROLLUP) of smaller windows as rows of the periods that they start in, not merged yet."""
     starts, ends = calendar.starts(period, to_numpy(rows["window_start"]))
     if period == HOUR:  # a window that is wider has no hour
         fits = to_numpy(rows["width_s"]) <= HOUR_US // 1_000_000
         rows, starts, ends = rows.filter(pa.array(fits)), starts[fits], ends[fits]
     rows = _set(rows, "window_start", to_arrow(starts, TIME))
-    return combine([_set(rows, "width_s", to_arrow((ends - starts) // 1_000_000, pa.int32()))])
+    return _set(rows, "width_s", to_arrow((ends - starts) // 1_000_000, pa.int32()))
 
 
 def between(rows: pa.Table, start_us: int, end_us: int) -> pa.Table:
