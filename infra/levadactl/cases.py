@@ -217,6 +217,12 @@ CASES = (
     Case("archive", "on_time", "the minute's run", schedule),
     Case("archive", "fired_twice", "the same run once more (same id, same time)", schedule),
     Case("archive", "late_by_an_hour", "a run that was due an hour ago", lambda: schedule("2025-12-31T23:00:00Z")),
+    Case(
+        "archive",
+        "rollups",
+        "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
+        lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
+    ),
     # ------------------------------------------------------------------ query
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
     Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
@@ -231,6 +237,22 @@ CASES = (
         "no_query",
         "queryStringParameters is null without a query: 422, for of several domains one must be named",
         lambda: rest("GET", "/v1/series"),
+    ),
+        "get_rollups",
+        "months of one metric",
+        lambda: rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": "1mo", "metric": "co"}),
+    ),
+    Case(
+        "query",
+        "get_kpi",
+        "capability of a month's values",
+        lambda: rest("GET", "/v1/kpi", query={"domain": "air_quality", "period": "1mo", "since": "2025-12-01"}),
+    ),
+    Case(
+        "query",
+        "get_limits",
+        "specification limits of a domain",
+        lambda: rest("GET", "/v1/limits", query={"domain": "air_quality", "kind": "specification"}),
     ),
     Case(
         "query",

@@ -23,6 +23,7 @@ def deps(memory: MemoryDeps) -> stage.AggregateDeps:
 
 
 def run(memory: MemoryDeps, times_s: list[int], *, first: int) -> stage.Summary:
+    memory.clock.time_s = max(memory.clock.time_s, *times_s)
     rows = [{"time_s": t, "n": first * 100 + i} for i, t in enumerate(times_s)]
     return stage.run(clean_batch([entry(events(rows))], first=first), deps(memory))
 
@@ -65,6 +66,7 @@ def test_rows_within_the_lateness_of_an_idle_shard_open_a_revision_and_are_told_
 
 def test_of_too_many_series_the_latest_are_kept() -> None:
     memory = MemoryDeps()
+    memory.clock.time_s = T0 + 600
     rows = [{"time_s": T0 + 600, "n": 1, "event_type": "x"}]
     stage.run(clean_batch([entry(events(rows))]), deps(memory))
     rows = [{"time_s": T0, "n": 10 + i, "event_type": f"k{i % 300:03d}"} for i in range(301)]
