@@ -92,6 +92,9 @@ class Domain:
     """site, unit or series where no column holds them."""
     delimiters: str = ";,\t|"
     """What may separate the fields of a CSV line; the header line decides."""
+    encoding: str = ""
+    """Of its text files: ``utf-8``, ``utf-16-le``, ``utf-16-be`` or ``latin`` (Windows-1252). Empty: UTF-8, but UTF-16
+    by its byte order mark and Latin where the first line is no UTF-8."""
     window_s: int = 60
     """Base window, seconds; larger windows are merged from it."""
     lateness_s: int = 60
