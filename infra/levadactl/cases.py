@@ -226,7 +226,12 @@ CASES = (
         "a series that has no windows: an empty list",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"series": "station-99"}),
     ),
-    Case("query", "no_query", "queryStringParameters is null without a query", lambda: rest("GET", "/v1/series")),
+    Case(
+        "query",
+        "no_query",
+        "queryStringParameters is null without a query: 422, for of several domains one must be named",
+        lambda: rest("GET", "/v1/series"),
+    ),
     Case(
         "query",
         "base64_body",

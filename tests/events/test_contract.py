@@ -84,7 +84,7 @@ def test_the_real_handler_answers_it(case: cases.Case) -> None:
         ("query/healthz", 200),
         ("query/get_windows", 200),
         ("query/unknown_series", 200),
-        ("query/no_query", 200),
+        ("query/no_query", 422),
         ("query/base64_body", 200),
         ("query/trailing_slash", 200),
         ("query/bad_parameter", 422),

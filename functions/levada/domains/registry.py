@@ -9,8 +9,11 @@ from importlib.metadata import entry_points
 from levada.core.errors import ConfigError
 from levada.domains.air_quality import AIR_QUALITY
 from levada.domains.declaration import Domain
+from levada.domains.jobs import JOBS
+from levada.domains.sensor import SENSOR
+from levada.domains.telemetry import TELEMETRY
 
-BUILT_IN = (AIR_QUALITY,)
+BUILT_IN = (AIR_QUALITY, TELEMETRY, SENSOR, JOBS)
 ENTRY_POINT = "levada.domains"
 """Packages outside levada register a Domain under this group of entry points."""
 
