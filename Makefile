@@ -89,9 +89,6 @@ simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 .PHONY: bench
 bench: .venv-bench/.stamp ## Every stage beside the usual way and the bare limit. ARGS="--only clean --repeats 25 --json"
 	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench $(ARGS)
-bench: .venv-bench/.stamp ## The stages beside the usual handler and the bare limit. ARGS="--repeats 25 --json"
-	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench.clean $(ARGS)
-	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench.producer $(ARGS)
 
 .venv-bench/.stamp: bench/requirements.txt
 	@[ -x .venv-bench/bin/python ] || { $(call make_venv,.venv-bench); }
