@@ -18,6 +18,9 @@ from levadactl.places import Place
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
+BUNDLE = ".aws-sam/localstack"
+"""What was last deployed to LocalStack, for the hook in infra/localstack/ready.d."""
+
 Say = Callable[[str], None]
 
 
@@ -72,6 +75,8 @@ def deploy(
     for key, read in code.objects.items():
         on_step("uploading code")
         changesets.upload(place, key, read)
+    if place.name == "localstack":
+        localstack.keep(root / BUNDLE, place, body, wanted, code.objects)
     on_step(f"{'updating' if before is not None else 'creating'} stack {place.stack_name}")
     if not changesets.apply(place, body, wanted, create=before is None, on_step=on_step):
         return _deployed("unchanged", changesets.find(place), code.sha256, started)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from levadactl import changesets
@@ -98,6 +100,24 @@ def answers(url: str) -> bool:
     except NotRunningError:
         return False
     return True
+
+
+def keep(
+    folder: Path,
+    place: Place,
+    template: Mapping[str, Any],
+    parameters: Mapping[str, str],
+    objects: Mapping[str, Callable[[], bytes]],
+) -> None:
+    """Write what was deployed to a folder, from which LocalStack deploys it itself when it starts (it forgets
+    everything at a stop). See infra/localstack/ready.d/deploy.py."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for key, read in objects.items():
+        (folder / key).write_bytes(read())
+    told = {"stack": place.stack_name, "bucket": changesets.artifacts_bucket(place), "parameters": dict(parameters)}
+    (folder / "deployment.json").write_text(json.dumps(told, indent=2) + "\n")
+    (folder / "template.json").write_text(json.dumps(template, sort_keys=True))
 
 
 # ---------------------------------------------------------------- updates
