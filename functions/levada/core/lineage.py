@@ -40,9 +40,9 @@ def ancestors(
         if parent in seen:
             continue
         seen.add(parent)
-        header = _header(blobs, keys.checkpoint(stage, parent))
-        if header is not None:
-            yield header
+        found = header(blobs, stage, parent)
+        if found is not None:
+            yield found
         elif above := topology.parents(arn, parent):
             waiting.extend(above)
         else:
@@ -59,13 +59,14 @@ def tokens(blobs: BlobStore, stage: str) -> list[ShardToken]:
 def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[dict[str, Any]]:
     for other in tokens(blobs, stage):
         if other.created_s < token.created_s:
-            header = _header(blobs, keys.checkpoint(stage, other))
-            if header is not None:
-                yield header
+            found = header(blobs, stage, other)
+            if found is not None:
+                yield found
 
 
-def _header(blobs: BlobStore, key: str) -> dict[str, Any] | None:
+def header(blobs: BlobStore, stage: str, token: ShardToken) -> dict[str, Any] | None:
+    """The header of a shard's checkpoint, None when there is none."""
     try:
-        return Checkpoint.peek(blobs.get(key)[0])
+        return Checkpoint.peek(blobs.get(keys.checkpoint(stage, token))[0])
     except KeyError:
         return None
