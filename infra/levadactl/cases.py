@@ -238,6 +238,8 @@ CASES = (
         "queryStringParameters is null without a query: 422, for of several domains one must be named",
         lambda: rest("GET", "/v1/series"),
     ),
+    Case(
+        "query",
         "get_rollups",
         "months of one metric",
         lambda: rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": "1mo", "metric": "co"}),
