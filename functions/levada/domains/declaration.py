@@ -183,6 +183,9 @@ class Domain:
     header: tuple[str, ...] = ()
     """Names of a CSV file's columns where it has no header line."""
 
+    encoding: str = ""
+    """Of its text files: ``utf-8``, ``utf-16-le``, ``utf-16-be`` or ``latin`` (Windows-1252). Empty: UTF-8, but UTF-16
+    by its byte order mark and Latin where the first line is no UTF-8."""
     window_s: int = 60
     """Base window, seconds; larger windows are merged from it."""
     lateness_s: int = 60
