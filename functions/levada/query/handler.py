@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from levada.core.errors import BadRequestError, ConfigError, UnavailableError
 from levada.observe import log
 from levada.query import answers
+from levada.query.route_anomalies import get_alerts, get_anomalies
 from levada.query.route_health import get_health
 from levada.query.route_windows import get_series, get_windows
 
@@ -22,6 +23,8 @@ Route = Callable[[dict[str, Any]], Response[str]]
 
 ROUTES: Mapping[str, Route] = {
     "/healthz": get_health,
+    "/v1/alerts": get_alerts,
+    "/v1/anomalies": get_anomalies,
     "/v1/series": get_series,
     "/v1/windows": get_windows,
 }
