@@ -41,9 +41,7 @@ def derive(rows: pa.Table) -> Derived:
     totals = sold.group_by("at", use_threads=False).aggregate([("value", "sum"), ("quantity", "sum")])
     all_rows = pa.array(range(rows.num_rows), pa.int32())
     index = pc.index_in(all_rows, totals["at"].combine_chunks())
-    own = rows.select(["event_id", "parent_id", *FIELDS]).append_column(
-        "at", pa.array(range(rows.num_rows), pa.int32())
-    )
+    own = rows.select(["event_id", *FIELDS]).append_column("at", pa.array(range(rows.num_rows), pa.int32()))
     own = own.append_column("event_type", rows["event_type"]).append_column("attributes", rows["items"])
     own = own.append_column("entity_type", pc.if_else(is_sale, "transaction", "customer"))
     own = own.append_column("entity_id", pc.if_else(is_sale, rows["transaction_id"], rows["customer"]))
@@ -92,6 +90,7 @@ def _refused(rows: pa.Table, is_sale: pa.Array, sold: pa.Table, wrong: dict[int,
     return out + [(at, "no_items", "items: a transaction has one at least") for at in sorted(empty)]
 
 
+SALES, ITEMS = {"event_type": ("transaction",)}, {"event_type": ("transaction_item",)}
 SHOP = Domain(
     name="shop",
     about="Transactions, taken apart into items, and the behaviour of customers; live totals per type and category.",
@@ -102,7 +101,6 @@ SHOP = Domain(
         "entity_id": "customer_id",
         "event_id": "event_id",
         "value": "total_amount",
-        "parent_id": "referrer_id",
         "customer": "customer_id",
         "session": "session_id",
         "product": "product_id",
@@ -115,21 +113,9 @@ SHOP = Domain(
     window_s=30,
     lateness_s=10,
     rollups=(
-        Rollup(metric="events", by=("event_type",), distinct="customer"),
-        Rollup(
-            metric="revenue",
-            by=("event_type",),
-            value="value",
-            where={"event_type": ("transaction",)},
-            distinct="customer",
-        ),
-        Rollup(
-            metric="sales",
-            by=("category",),
-            value="value",
-            where={"event_type": ("transaction_item",)},
-            distinct="product",
-        ),
-        Rollup(metric="quantity", by=("category",), value="quantity", where={"event_type": ("transaction_item",)}),
+        Rollup(metric="events", distinct="customer"),
+        Rollup(metric="revenue", value="value", where=SALES, distinct="customer"),
+        Rollup(metric="sales", by=("category",), value="value", where=ITEMS, distinct="product"),
+        Rollup(metric="quantity", by=("category",), value="quantity", where=ITEMS),
     ),
 )
