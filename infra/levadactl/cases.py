@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from levadactl import events
+from levadactl import cases_of_domains, events
+from levadactl.case import Case
 from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
 
 LANDED = "landing/air_quality/AirQualityUCI.csv"
 FILE_ROWS = 48
 GONE = "landing/air_quality/gone.csv"
 """Named by an event, and not there any more."""
-
-FUNCTIONS = {
-    "clean": "CleanFunction",
-    "aggregate": "AggregateFunction",
-    "archive": "ArchiveFunction",
-    "query": "QueryFunction",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One event file, ``events/<stage>/<name>.json``."""
-
-    stage: str
-    name: str
-    shows: str
-    build: Callable[[], dict[str, Any]]
-
-    @property
-    def path(self) -> str:
-        return f"{self.stage}/{self.name}.json"
-
-    @property
-    def function(self) -> str:
-        """Logical id in the template of the function that gets this event."""
-        if self.stage == "ingest":
-            return "IngestHttpFunction" if "httpMethod" in self.build() else "IngestFilesFunction"
-        return FUNCTIONS[self.stage]
-
-    def text(self) -> str:
-        return json.dumps(self.build(), indent=2) + "\n"
 
 
 def landed(key: str) -> bytes | None:
@@ -302,6 +270,8 @@ CASES = (
         "422 that names the parameter, its value and what is allowed",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
     ),
+    # ------------------------------------------------------------------ every other domain
+    *cases_of_domains.CASES,
 )
 
 
