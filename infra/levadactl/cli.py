@@ -21,6 +21,7 @@ COMMAND_MODULES = (
     "produce",
     "generate",
     "rollups",
+    "jobs",
     "kpi",
     "limits",
     "verify",
