@@ -120,10 +120,30 @@ class ServingStore(Protocol):
     def put(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Write items (``pk``, ``sk`` and more); one with the same keys is replaced. Raises UnavailableError."""
 
+    def put_newer(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Write items that have a ``version`` (text that sorts), each only where none or an older one is there.
+
+        Raises UnavailableError; some may be written then.
+        """
+
     def query(
         self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """Items of a partition with first <= sk <= last, in order of sk."""
+
+    def by_time(
+        self,
+        list_pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Items that have this ``list_pk``, with first <= ``list_sk`` <= last, in order of that or its reverse.
+
+        An item that was just written may be missing, or stand where it stood before, for a moment.
+        """
 
     def check(self) -> None:
         """Raises UnavailableError when the store cannot be reached."""

@@ -105,10 +105,11 @@ class AwsDeps:
 
     @cached_property
     def serving(self) -> ServingStore:
-        from levada.adapters.dynamodb import DynamoServingStore
+        from levada.adapters.dynamodb import PARALLEL_PUTS, DynamoServingStore
 
         self.config.need("table")
-        return DynamoServingStore(self._client("dynamodb"), self.config.table)
+        client = self._client("dynamodb", max_pool_connections=PARALLEL_PUTS)
+        return DynamoServingStore(client, self.config.table)
 
     @cached_property
     def functions(self) -> Functions:

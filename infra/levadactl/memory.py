@@ -161,12 +161,33 @@ class MemoryServingStore:
         for item in items:
             self.items[item["pk"], item["sk"]] = {k: v for k, v in item.items() if v is not None}
 
+    def put_newer(self, items: Sequence[Mapping[str, Any]]) -> None:
+        self.check()
+        for item in items:
+            there = self.items.get((item["pk"], item["sk"]))
+            if there is None or there["version"] < item["version"]:
+                self.put([item])
+
     def query(
         self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
         self.check()
         found = sorted(sk for p, sk in self.items if p == pk and first <= sk <= last)
         yield from (dict(self.items[pk, sk]) for sk in found[:limit])
+
+    def by_time(
+        self,
+        list_pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        self.check()
+        found = [i for i in self.items.values() if i.get("list_pk") == list_pk and first <= i["list_sk"] <= last]
+        found.sort(key=lambda item: (item["list_sk"], item["sk"]), reverse=newest_first)
+        yield from (dict(item) for item in found[:limit])
 
     def check(self) -> None:
         if self.down:

@@ -125,10 +125,26 @@ class FaultyServing:
         for item in items:  # BatchWriteItem is no transaction: some items may be there when it fails
             self._faults.call("write item", lambda item=item: self._store.put([item]))  # type: ignore[misc]
 
+    def put_newer(self, items: Sequence[Mapping[str, Any]]) -> None:
+        for item in items:
+            self._faults.call("write newer item", lambda item=item: self._store.put_newer([item]))  # type: ignore[misc]
+
     def query(
         self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
         yield from self._faults.call("query", lambda: list(self._store.query(pk, first=first, last=last, limit=limit)))
+
+    def by_time(
+        self,
+        list_pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        found = self._store.by_time(list_pk, first=first, last=last, newest_first=newest_first, limit=limit)
+        yield from self._faults.call("list by time", lambda: list(found))
 
     def check(self) -> None:
         self._faults.call("check", self._store.check)

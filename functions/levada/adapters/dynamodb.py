@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from levada.adapters.errors import ours
-from levada.core.errors import UnavailableError
+from levada.core.errors import ConflictError, UnavailableError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+BY_TIME = "by_time"
+"""The index of items that have list_pk and list_sk."""
 MAX_BATCH = 25
+PARALLEL_PUTS = 16
+"""Conditional writes at once: each is a request of its own. botocore's pool must be as large."""
 ATTEMPTS = 8
 BASE_DELAY_S = 0.05
 
@@ -45,14 +50,51 @@ class DynamoServingStore:
             time.sleep(BASE_DELAY_S * 2**attempt)
         raise UnavailableError(f"write to {self._table}: {len(requests)} items unprocessed after {ATTEMPTS} attempts")
 
+    def put_newer(self, items: Sequence[Mapping[str, Any]]) -> None:
+        if len(items) == 1:
+            self._put_newer(items[0])
+            return
+        with ThreadPoolExecutor(PARALLEL_PUTS) as pool:
+            list(pool.map(self._put_newer, items))
+
+    def _put_newer(self, item: Mapping[str, Any]) -> None:
+        try:
+            with ours(f"write an item of {item['pk']} to {self._table} if it is newer"):
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=self._encode(item),
+                    ConditionExpression="attribute_not_exists(pk) OR version < :version",
+                    ExpressionAttributeValues={":version": {"S": item["version"]}},
+                )
+        except ConflictError:  # what is there is as new, or newer
+            return
+
     def query(
         self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
+        return self._query({}, ("pk", "sk"), pk, first, last, limit)
+
+    def by_time(
+        self,
+        list_pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        how = {"IndexName": BY_TIME, "ScanIndexForward": not newest_first}
+        return self._query(how, ("list_pk", "list_sk"), list_pk, first, last, limit)
+
+    def _query(
+        self, how: dict[str, Any], names: tuple[str, str], pk: str, first: str, last: str, limit: int | None
+    ) -> Iterator[dict[str, Any]]:
         request: dict[str, Any] = {
             "TableName": self._table,
-            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+            "KeyConditionExpression": f"{names[0]} = :pk AND {names[1]} BETWEEN :first AND :last",
             # an empty key value is not allowed; no sort key sorts before a blank
             "ExpressionAttributeValues": {":pk": {"S": pk}, ":first": {"S": first or " "}, ":last": {"S": last}},
+            **how,
         }
         left = limit
         while left is None or left > 0:

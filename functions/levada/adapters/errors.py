@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from levada.core.errors import ConfigError, ConflictError, UnavailableError
 
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-LOST = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+LOST = frozenset({"ConditionalCheckFailedException", "PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 WRONG_DEPLOYMENT = frozenset(
     {"AccessDenied", "AccessDeniedException", "NoSuchBucket", "InvalidAccessKeyId", "ResourceNotFoundException"}
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.aggregate import latest as entities
 from levada.core import keys, parquet, segments
 from levada.core.positions import ShardToken
 from levada.ports import BlobStore, ServingStore
@@ -32,6 +33,7 @@ def emit(
     token: ShardToken,
     generation: int,
     *,
+    latest: pa.Table | None = None,
     blobs: BlobStore,
     serving: ServingStore,
     done: Emitted,
@@ -40,22 +42,39 @@ def emit(
     """Write the outbox of one committed generation: the serving table first, then gold, its last day at the very end.
 
     Args:
+        outbox: closed windows (PARTIAL).
+        latest: newest states of entities (LATEST).
         fresh: this process has just committed it, so that nobody can have emitted it. Otherwise the object that is
             written last tells whether somebody has.
     """
-    if not outbox.num_rows or done.knows(token, generation):
+    if done.knows(token, generation):
         return
+    if latest is not None and latest.num_rows:
+        serving.put_newer(list(entities.items(latest)))
+    if outbox.num_rows:
+        _emit_windows(outbox, token, generation, blobs, serving, done, fresh=fresh)
+    done.generations[token] = generation
+
+
+def _emit_windows(
+    outbox: pa.Table,
+    token: ShardToken,
+    generation: int,
+    blobs: BlobStore,
+    serving: ServingStore,
+    done: Emitted,
+    *,
+    fresh: bool,
+) -> None:
     places = sorted(pc.unique(_places(outbox)).to_pylist())
     last = _key(places[-1], token, generation)
     if not fresh and next(iter(blobs.list(last)), None) is not None:
-        done.generations[token] = generation
         return
     listed = [item for item in segments.series_items(outbox) if (item["pk"], item["sk"]) not in done.series]
     serving.put([*segments.items(outbox, str(token), generation), *listed])
     blobs.put_all(_gold(outbox, token, generation, places[:-1]))
     blobs.put_all(_gold(outbox, token, generation, places[-1:]))
     done.series.update((item["pk"], item["sk"]) for item in listed)
-    done.generations[token] = generation
 
 
 def _places(outbox: pa.Table) -> pa.ChunkedArray:

@@ -6,24 +6,17 @@ closed is emitted. A crash after the commit leaves a full outbox, which the next
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from dataclasses import dataclass
 
 from levada.aggregate.emit import Emitted, emit
 from levada.aggregate.state import STAGE, AggregateState
-from levada.core import applied, columns, keys, lineage, packs, parquet, quarantine
-from levada.core.errors import BadRecordError
+from levada.aggregate.taking import Taken, take
+from levada.aggregate.windowing import Windowed, windowed
+from levada.core import keys, lineage, parquet, quarantine
 from levada.core.keys import Span
-from levada.core.kinesis_event import Batch, StreamRecord
-from levada.core.packs import Header
-from levada.core.partials import from_rows
-from levada.core.positions import RowFences, ShardToken, pad_sequence
-from levada.core.quarantine import Quarantined
-from levada.core.records import MEASUREMENT
+from levada.core.kinesis_event import Batch
+from levada.core.positions import RowFences, ShardToken
 from levada.domains.declaration import Domain
 from levada.ports import BlobStore, Clock, ServingStore, StreamTopology
 
@@ -52,18 +45,19 @@ class Summary:
     quarantined: int = 0
     closed: int = 0
     open: int = 0
-
-
-@dataclass(slots=True)
-class _Work:
-    token: ShardToken
-    partials: list[pa.Table] = field(default_factory=list)
-    highest_us: dict[tuple[str, str], int] = field(default_factory=dict)
-    bad: list[Quarantined] = field(default_factory=list)
+    entities: int = 0
+    """Entities whose latest state may have changed."""
+    unemitted: str = ""
+    """Why what is committed could not be emitted yet; empty when it was."""
 
 
 def run(batch: Batch, deps: AggregateDeps) -> Summary:
-    """Apply what is new in the batch. Raises UnavailableError: nothing counts then, and the batch may come again."""
+    """Apply what is new in the batch. Raises UnavailableError: nothing counts then, and the batch may come again.
+
+    What fails behind the commit is no failure of the batch: its rows are applied, and the next invocation or the
+    schedule emits what it closed. (If it raised, the batch would come again until it was given up, and would lie among
+    the dead letters though nothing is missing.) As long as an outbox cannot be emitted the next batch fails, unapplied.
+    """
     token = ShardToken.of(deps.topology.created_s(batch.arn), batch.shard_id)
     state, etag = _load(batch.arn, token, deps)
     emit_outbox(state, token, deps)
@@ -72,24 +66,35 @@ def run(batch: Batch, deps: AggregateDeps) -> Summary:
     if not fresh:
         return summary
     now_s = int(deps.clock.now_s())
-    work = _Work(token)
+    taken = Taken(token)
     for record in fresh:
-        _take(record, work, state, deps, summary, now_s)
-    if work.bad:
+        take(record, taken, state, deps.domains, now_s)
+    if taken.bad:
         span = Span(token, str(fresh[0].sequence), str(fresh[-1].sequence))
-        table = quarantine.to_table(work.bad)
+        table = quarantine.to_table(taken.bad)
         deps.blobs.put(
             keys.quarantine(STAGE, keys.UNKNOWN_DOMAIN, span), parquet.to_bytes(table, dictionary=["reason"])
         )
-    for stream, us in work.highest_us.items():
-        state.highest_us[stream] = max(us, state.highest_us.get(stream, us))
-    state.add(work.partials)
+    made = windowed(taken, state, deps.domains, now_s)
+    state.clear_outbox()
+    state.add(made)
     state.close(watermarks(state, deps.domains))
     state.mark, state.updated_s = fresh[-1].sequence, now_s
     state.fences.expire(now_s - deps.fence_horizon_h * 3600)
-    commit(state, etag, token, deps)
-    summary.closed, summary.open, summary.quarantined = state.outbox.num_rows, state.open.num_rows, len(work.bad)
+    put(state, etag, token, deps)
+    _summarise(summary, taken, made, state)
+    try:
+        emit_outbox(state, token, deps, fresh=True)
+    except Exception as err:  # noqa: BLE001  # whatever it is, the rows are applied and the outbox is kept
+        summary.unemitted = f"{type(err).__name__}: {err}"
     return summary
+
+
+def _summarise(summary: Summary, taken: Taken, made: Windowed, state: AggregateState) -> None:
+    summary.rows = sum(count["rows"] for count in made.counts.values())
+    summary.late = sum(count["late"] for count in made.counts.values())
+    summary.duplicate_rows, summary.quarantined = taken.duplicate_rows, len(taken.bad)
+    summary.closed, summary.open, summary.entities = state.outbox.num_rows, state.open.num_rows, state.latest.num_rows
 
 
 def watermarks(state: AggregateState, domains: Mapping[str, Domain]) -> dict[tuple[str, str], int]:
@@ -101,9 +106,14 @@ def watermarks(state: AggregateState, domains: Mapping[str, Domain]) -> dict[tup
     return found
 
 
+def put(state: AggregateState, etag: str | None, token: ShardToken, deps: AggregateDeps) -> str:
+    """Put the checkpoint; returns its ETag. Raises ConflictError when somebody else committed first."""
+    return deps.blobs.put_if(keys.checkpoint(STAGE, token), state.to_checkpoint().to_bytes(), etag=etag)
+
+
 def commit(state: AggregateState, etag: str | None, token: ShardToken, deps: AggregateDeps) -> str:
     """Put the checkpoint, then emit what it closed. Raises ConflictError when somebody else committed first."""
-    etag = deps.blobs.put_if(keys.checkpoint(STAGE, token), state.to_checkpoint().to_bytes(), etag=etag)
+    etag = put(state, etag, token, deps)
     emit_outbox(state, token, deps, fresh=True)
     return etag
 
@@ -114,6 +124,7 @@ def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *
         state.outbox,
         token,
         state.generation,
+        latest=state.latest,
         blobs=deps.blobs,
         serving=deps.serving,
         done=deps.emitted,
@@ -129,68 +140,3 @@ def _load(arn: str, token: ShardToken, deps: AggregateDeps) -> tuple[AggregateSt
     for header in lineage.ancestors(deps.blobs, deps.topology, STAGE, arn, token):
         state.fences.inherit(RowFences.from_bytes(header["fences"]))
     return state, None
-
-
-def _take(
-    record: StreamRecord, work: _Work, state: AggregateState, deps: AggregateDeps, summary: Summary, now_s: int
-) -> None:
-    """Merge one record's rows that are new; what cannot be read is set aside."""
-    header: Header | None = None
-    try:
-        header, rows, (after, until) = _read(record, deps.domains)
-    except BadRecordError as err:
-        work.bad.append(_quarantined(record, work.token, err))
-        return
-    fresh = applied.without(rows, state.fences.seen(header.source, after, until))
-    summary.duplicate_rows += rows.num_rows - fresh.num_rows
-    state.fences.add(header.source, after, until, now_s)
-    if not fresh.num_rows:
-        return
-    domain, stream = deps.domains[header.domain], (header.domain, header.tenant)
-    dated = fresh.filter(pc.is_valid(fresh["time"]))
-    counter = state.counters.setdefault(header.domain, Counter())
-    counter.update(rows=fresh.num_rows, undated=fresh.num_rows - dated.num_rows)
-    summary.rows += fresh.num_rows
-    if not dated.num_rows:
-        return
-    partials = from_rows(
-        dated,
-        width_s=domain.window_s,
-        opened=pad_sequence(record.sequence),
-        watermark_us=state.watermark(domain, header.tenant),
-        quantile_error=domain.quantile_error,
-    )
-    late = pc.sum(partials["late"]).as_py()
-    counter["late"] += late
-    summary.late += late
-    work.partials.append(partials)
-    highest = pc.max(dated["time"].cast(pa.int64())).as_py()
-    work.highest_us[stream] = max(highest, work.highest_us.get(stream, highest))
-
-
-def _read(record: StreamRecord, domains: Mapping[str, Domain]) -> tuple[Header, pa.Table, applied.Stretch]:
-    """(header, rows, the stretch of its lane that the record holds all rows of)."""
-    if not packs.is_pack(record.data):
-        raise BadRecordError("not_a_pack", f"begins with {record.data[:8]!r}: the clean stream carries packs of rows")
-    header, body = packs.split(record.data)
-    if header.domain not in domains:
-        raise BadRecordError("unknown_domain", f"domain={header.domain!r}: enabled are {', '.join(sorted(domains))}")
-    rows = columns.from_bytes(body)
-    try:
-        rows = rows.select(MEASUREMENT.names).cast(MEASUREMENT)
-        held = applied.stretch(header)
-    except (KeyError, ValueError, TypeError, pa.ArrowInvalid) as err:
-        raise BadRecordError("not_canonical_rows", str(err)) from err
-    return header, rows, held
-
-
-def _quarantined(record: StreamRecord, token: ShardToken, err: BadRecordError) -> Quarantined:
-    return Quarantined(
-        stage=STAGE,
-        reason=err.reason,
-        detail=err.detail,
-        payload=record.data,
-        shard=str(token),
-        sequence=pad_sequence(record.sequence),
-        arrived_us=record.arrived_us,
-    )

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from levada.aggregate.windowing import Windowed
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.aggregate import late, latest
+from levada.aggregate.late import LATE
+from levada.aggregate.latest import LATEST
 from levada.core import columns
 from levada.core.checkpoint import Checkpoint
-from levada.core.partials import PARTIAL, merge
+from levada.core.partials import PARTIAL, conform, merge
 from levada.core.positions import RowFences
 from levada.domains.declaration import Domain
 
@@ -34,6 +40,10 @@ class AggregateState:
     open: pa.Table = field(default_factory=lambda: columns.empty(PARTIAL))
     outbox: pa.Table = field(default_factory=lambda: columns.empty(PARTIAL))
     """Closed windows that may not have been emitted yet: emitted only after this state is committed."""
+    latest: pa.Table = field(default_factory=lambda: columns.empty(LATEST))
+    """Newest states of entities that may not have been emitted yet, beside the outbox."""
+    late: pa.Table = field(default_factory=lambda: columns.empty(LATE))
+    """Series that were late since the shard began, see ``late.py``."""
     counters: dict[str, Counter[str]] = field(default_factory=dict)
     """Domain → rows, late, closed (partials), quarantined, undated."""
     updated_s: int = 0
@@ -49,6 +59,22 @@ class AggregateState:
             times.append(self.forced_us[stream])
         return max(times, default=None)
 
+    def clear_outbox(self) -> None:
+        """All that was in it has been emitted."""
+        self.outbox, self.latest = columns.empty(PARTIAL), columns.empty(LATEST)
+
+    def add(self, made: Windowed) -> None:
+        """What a batch has brought; newest states of entities go straight to the outbox, as the next emission."""
+        for stream, us in made.highest_us.items():
+            self.highest_us[stream] = max(us, self.highest_us.get(stream, us))
+        for domain, count in made.counts.items():
+            self.counters.setdefault(domain, Counter()).update(count)
+        self.open = merge([self.open, *made.partials])
+        self.late = late.merge([self.late, *made.late])
+        if states := [table for table in made.latest if table.num_rows]:
+            self.latest = latest.merge(states)
+            self.generation += 1
+
     def close(self, ends_us: dict[Stream, int]) -> None:
         """Move open windows that end at or before their stream's watermark to the outbox, as the next emission."""
         closed = _closed(self.open, ends_us)
@@ -61,9 +87,6 @@ class AggregateState:
         for value in pc.value_counts(self.outbox["domain"].cast(pa.string())).to_pylist():
             self.counters.setdefault(value["values"], Counter())["closed"] += value["counts"]
 
-    def add(self, partials: list[pa.Table]) -> None:
-        self.open = merge([self.open, *partials])
-
     def to_checkpoint(self) -> Checkpoint:
         header = {
             "mark": str(self.mark),
@@ -74,9 +97,11 @@ class AggregateState:
             "counters": {name: dict(sorted(c.items())) for name, c in sorted(self.counters.items())},
             "open": self.open.num_rows,
             "outbox": self.outbox.num_rows,
+            "latest": self.latest.num_rows,
             "updated_s": self.updated_s,
         }
-        return Checkpoint(header, {"open": self.open, "outbox": self.outbox})
+        tables = {"open": self.open, "outbox": self.outbox, "latest": self.latest, "late": self.late}
+        return Checkpoint(header, {name: columns.compact(table) for name, table in tables.items()})
 
     @classmethod
     def from_checkpoint(cls, saved: Checkpoint) -> AggregateState:
@@ -87,8 +112,10 @@ class AggregateState:
             highest_us=_unpaired(head["highest_us"]),
             forced_us=_unpaired(head["forced_us"]),
             generation=int(head["generation"]),
-            open=saved.tables["open"].cast(PARTIAL),
-            outbox=saved.tables["outbox"].cast(PARTIAL),
+            open=conform(saved.tables["open"]),
+            outbox=conform(saved.tables["outbox"]),
+            latest=saved.tables.get("latest", columns.empty(LATEST)),
+            late=saved.tables.get("late", columns.empty(LATE)),
             counters={name: Counter(c) for name, c in head["counters"].items()},
             updated_s=int(head["updated_s"]),
         )

@@ -15,10 +15,9 @@ import pyarrow.compute as pc
 from levada.aggregate import stage
 from levada.aggregate.stage import AggregateDeps
 from levada.aggregate.state import STAGE, AggregateState, Stream
-from levada.core import columns, keys, lineage
+from levada.core import keys, lineage
 from levada.core.checkpoint import Checkpoint
 from levada.core.errors import ConflictError, LevadaError
-from levada.core.partials import PARTIAL
 from levada.core.positions import ShardToken
 from levada.domains.declaration import Domain
 
@@ -65,15 +64,16 @@ def _shard(token: ShardToken, deps: AggregateDeps, idle_after_s: int, done: Idle
     except KeyError:  # removed since it was listed
         return
     header = Checkpoint.peek(body)
-    if not header["open"] and not header["outbox"]:
+    if not header["open"] and not header["outbox"] and not header.get("latest"):
         return
     now_s = int(deps.clock.now_s())
     if now_s - int(header["updated_s"]) < idle_after_s:
         done.skipped += 1
         return
     state = AggregateState.from_checkpoint(Checkpoint.from_bytes(body))
-    left_over = state.outbox.num_rows
+    left_over = state.outbox.num_rows + state.latest.num_rows
     stage.emit_outbox(state, token, deps)
+    state.clear_outbox()
     done.emitted += left_over
     force(state, deps.domains, now_s)
     state.close(stage.watermarks(state, deps.domains))
@@ -89,7 +89,7 @@ def _shard(token: ShardToken, deps: AggregateDeps, idle_after_s: int, done: Idle
 
 def _clear(state: AggregateState, etag: str, token: ShardToken, deps: AggregateDeps) -> None:
     """Commit that the outbox is emitted, so that the next run has nothing to do."""
-    state.outbox = columns.empty(PARTIAL)
+    state.clear_outbox()
     try:
         stage.commit(state, etag, token, deps)
     except ConflictError:  # rows have come meanwhile: their commit replaces the outbox

@@ -105,3 +105,18 @@ def coded(texts: pa.Array) -> pa.DictionaryArray:
         if plain and len(known.unique()) == len(known):
             return pa.DictionaryArray.from_arrays(texts.indices.cast(pa.int32()), known)
     return pc.fill_null(texts.cast(pa.string()), "").dictionary_encode()
+
+
+def compact(table: pa.Table) -> pa.Table:
+    """Without dictionary entries that no row uses: filters and merges leave them behind, and they would add up."""
+    for i, spec in enumerate(table.schema):
+        if pa.types.is_dictionary(spec.type):
+            column = table.column(i).unify_dictionaries().combine_chunks()
+            column = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
+            if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > 1:
+                used = pc.unique(column.indices).drop_null()
+                if len(used) < len(column.dictionary):
+                    places = pc.index_in(column.indices, value_set=used)
+                    found = pa.DictionaryArray.from_arrays(places.cast(pa.int32()), column.dictionary.take(used))
+                    table = table.set_column(i, spec.name, found)
+    return table

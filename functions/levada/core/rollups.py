@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from levada.core import columns, keys
 from levada.core.errors import ConfigError
 from levada.core.instants import instant
+from levada.core.intervals import IntervalSet
 from levada.core.partials import PARTIAL, merge
 from levada.core.periods import HOUR, HOUR_US, Calendar, Partition
-from levada.core.positions import IntervalSet, ShardToken
+from levada.core.positions import ShardToken
 from levada.core.records import SERIES, TIME
 from levada.core.vectors import NO_TIME, ranks, to_arrow, to_numpy
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.core.item_keys import PARTITION_BYTES, bounded, quoted
 from levada.core.partials import PARTIAL, conform
 from levada.core.records import SERIES, TIME
 
@@ -26,12 +26,12 @@ VALUES = tuple(name for name in PARTIAL.names if name not in SERIES)
 
 def window_pk(series: Mapping[str, str]) -> str:
     """Partition key of a series' windows; parts are quoted, so that no name can pose as another."""
-    return "windows#" + "#".join(quote(series[name], safe="") for name in SERIES)
+    return bounded("windows#" + "#".join(quoted(series[name]) for name in SERIES), PARTITION_BYTES)
 
 
 def series_pk(tenant: str, domain: str) -> str:
     """Partition key of the list of a domain's series."""
-    return f"series#{quote(tenant, safe='')}#{quote(domain, safe='')}"
+    return bounded(f"series#{quoted(tenant)}#{quoted(domain)}", PARTITION_BYTES)
 
 
 def sort_time(us: int) -> str:
@@ -124,7 +124,7 @@ def series_items(partials: pa.Table) -> list[dict[str, Any]]:
     """One item per series: what ``/v1/series`` lists."""
     found = []
     for row in partials.select(SERIES).group_by(list(SERIES)).aggregate([]).to_pylist():
-        sk = "#".join(quote(row[name], safe="") for name in SERIES[2:])
+        sk = bounded("#".join(quoted(row[name]) for name in SERIES[2:]))
         found.append({"pk": series_pk(row["tenant"], row["domain"]), "sk": sk or " ", **row})
     return sorted(found, key=lambda item: (item["pk"], item["sk"]))
 

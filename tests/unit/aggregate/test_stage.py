@@ -145,7 +145,7 @@ def test_a_record_that_was_given_up_is_counted_once_when_it_comes_behind_later_o
     assert _state(memory).counters["air_quality"]["rows"] == len(hours) * 13
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     pass
 
 
