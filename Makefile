@@ -55,7 +55,7 @@ status: .venv/.stamp ## What runs, and how far it has come
 	$(BIN)/levada status $(ARGS)
 
 ##@ Develop
-.PHONY: dev check lint format types test-slow test-stack simulate
+.PHONY: dev check lint format types test-slow test-stack test-localstack simulate
 dev: .venv/.stamp ## Make or refresh .venv from the lock
 
 .venv/.stamp: pyproject.toml requirements/dev.txt
@@ -78,10 +78,13 @@ types: .venv/.stamp ## Static types, strict
 	$(PY) -m mypy $(ARGS)
 
 test-slow: .venv/.stamp ## What make test leaves out: kills, faults, dialects and redrive on the embedded stack
-	$(PY) -m pytest -m slow $(ARGS)
+	$(PY) -m pytest -m "slow and not localstack and not samlocal" $(ARGS)
 
 test-stack: .venv/.stamp ## Only the tests on the embedded stack, the slow ones too
-	$(PY) -m pytest -m stack $(ARGS)
+	$(PY) -m pytest -m "stack and not localstack" $(ARGS)
+
+test-localstack: .venv/.stamp ## The same behaviours on the LocalStack at AWS_ENDPOINT_URL. LAB=folder starts one without Docker
+	$(if $(LAB),infra/localstack/with-lab.sh "$(LAB)") $(PY) -m pytest -m localstack -rs $(ARGS)
 
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
@@ -96,13 +99,19 @@ bench: .venv-bench/.stamp ## Every stage beside the usual way and the bare limit
 	@touch $@
 
 ##@ Build and deploy
-.PHONY: build validate sizes lock clean
+.PHONY: build validate sizes deploy-localstack delete-localstack lock clean
 build: .venv-sam/.stamp ## Artifacts of all functions. PYTHON_VERSION=3.13 ARCHITECTURE=arm64 for others
 	@# Always all of them: sam build OneFunction empties the folder first.
 	$(SAM) build --parameter-overrides $(OVERRIDES) $(ARGS)
 
 validate: .venv-sam/.stamp ## sam validate --lint
 	$(SAM) validate --lint $(ARGS)
+
+deploy-localstack: .venv/.stamp ## Build, and deploy to the LocalStack at AWS_ENDPOINT_URL. ARGS="--parameter RawShards=1 --replace"
+	$(BIN)/levada deploy --place localstack $(ARGS)
+
+delete-localstack: .venv/.stamp ## Delete the stack there with all its data
+	$(BIN)/levada delete --place localstack $(ARGS)
 
 sizes: .venv/.stamp ## Size and import time of what make build made; fails over budget
 	@[ -f .aws-sam/build/template.yaml ] || $(MAKE) --no-print-directory build

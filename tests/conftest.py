@@ -32,7 +32,7 @@ def load_event(name: str) -> dict[str, Any]:
     return event
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def air_quality_file() -> Path:
     """The published UCI file; tests that need it are skipped where it is missing."""
     path = DATA / "AirQualityUCI.csv"

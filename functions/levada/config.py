@@ -38,6 +38,8 @@ class Config:
     """Rows of a file in one pack, 1 to 10000."""
     files_function: str = ""
     """Name of the function that loads files: who asks for a load, or has one go on, calls it."""
+    timezone: str = "UTC"
+    """Time zone of days, weeks and months in rollups, an IANA name such as Europe/Berlin."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from levadactl import events
+from levadactl import cases_of_domains, events
+from levadactl.case import Case
 from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
 
 LANDED = "landing/air_quality/AirQualityUCI.csv"
 FILE_ROWS = 48
 GONE = "landing/air_quality/gone.csv"
 """Named by an event, and not there any more."""
-
-FUNCTIONS = {
-    "clean": "CleanFunction",
-    "aggregate": "AggregateFunction",
-    "archive": "ArchiveFunction",
-    "query": "QueryFunction",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One event file, ``events/<stage>/<name>.json``."""
-
-    stage: str
-    name: str
-    shows: str
-    build: Callable[[], dict[str, Any]]
-
-    @property
-    def path(self) -> str:
-        return f"{self.stage}/{self.name}.json"
-
-    @property
-    def function(self) -> str:
-        """Logical id in the template of the function that gets this event."""
-        if self.stage == "ingest":
-            return "IngestHttpFunction" if "httpMethod" in self.build() else "IngestFilesFunction"
-        return FUNCTIONS[self.stage]
-
-    def text(self) -> str:
-        return json.dumps(self.build(), indent=2) + "\n"
 
 
 def landed(key: str) -> bytes | None:
@@ -217,6 +185,12 @@ CASES = (
     Case("archive", "on_time", "the minute's run", schedule),
     Case("archive", "fired_twice", "the same run once more (same id, same time)", schedule),
     Case("archive", "late_by_an_hour", "a run that was due an hour ago", lambda: schedule("2025-12-31T23:00:00Z")),
+    Case(
+        "archive",
+        "rollups",
+        "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
+        lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
+    ),
     # ------------------------------------------------------------------ query
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
     Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
@@ -231,6 +205,24 @@ CASES = (
         "no_query",
         "queryStringParameters is null without a query: 422, for of several domains one must be named",
         lambda: rest("GET", "/v1/series"),
+    ),
+    Case(
+        "query",
+        "get_rollups",
+        "months of one metric",
+        lambda: rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": "1mo", "metric": "co"}),
+    ),
+    Case(
+        "query",
+        "get_kpi",
+        "capability of a month's values",
+        lambda: rest("GET", "/v1/kpi", query={"domain": "air_quality", "period": "1mo", "since": "2025-12-01"}),
+    ),
+    Case(
+        "query",
+        "get_limits",
+        "specification limits of a domain",
+        lambda: rest("GET", "/v1/limits", query={"domain": "air_quality", "kind": "specification"}),
     ),
     Case(
         "query",
@@ -250,6 +242,8 @@ CASES = (
         "422 that names the parameter, its value and what is allowed",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
     ),
+    # ------------------------------------------------------------------ every other domain
+    *cases_of_domains.CASES,
 )
 
 

@@ -16,12 +16,18 @@ from levada.core.errors import BadRequestError, ConfigError, UnavailableError
 from levada.observe import log
 from levada.query import answers
 from levada.query.route_health import get_health
+from levada.query.route_kpi import get_kpi
+from levada.query.route_limits import get_limits
+from levada.query.route_rollups import get_rollups
 from levada.query.route_windows import get_series, get_windows
 
 Route = Callable[[dict[str, Any]], Response[str]]
 
 ROUTES: Mapping[str, Route] = {
     "/healthz": get_health,
+    "/v1/kpi": get_kpi,
+    "/v1/limits": get_limits,
+    "/v1/rollups": get_rollups,
     "/v1/series": get_series,
     "/v1/windows": get_windows,
 }

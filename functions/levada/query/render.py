@@ -69,8 +69,8 @@ def _quality(options: Iterable[str]) -> float:
     return 1.0
 
 
-def windows(rows: pa.Table) -> list[dict[str, Any]]:
-    """Windows (WINDOW) as values of WINDOW_COLUMNS; what has no finite value is None."""
+def windows(rows: pa.Table, names: Sequence[str] = WINDOW_COLUMNS) -> list[dict[str, Any]]:
+    """Windows (WINDOW) as values of these of WINDOW_COLUMNS; what has no finite value is None."""
     starts = rows["window_start"].cast(pa.int64()).to_pylist()
     widths = rows["width_s"].to_pylist()
     columns: dict[str, Sequence[Any]] = {
@@ -81,12 +81,13 @@ def windows(rows: pa.Table) -> list[dict[str, Any]]:
     }
     found = partials.quantiles(rows, list(QUANTILES.values()))
     columns |= {name: values.tolist() for name, values in zip(QUANTILES, found, strict=True)}
-    columns |= {name: rows[name].to_pylist() for name in WINDOW_COLUMNS if name not in columns}
-    listed = [columns[name] for name in WINDOW_COLUMNS]
-    return [dict(zip(WINDOW_COLUMNS, map(_finite, row), strict=True)) for row in zip(*listed, strict=True)]
+    columns |= {name: rows[name].to_pylist() for name in names if name not in columns}
+    listed = [columns[name] for name in names]
+    return [dict(zip(names, map(finite, row), strict=True)) for row in zip(*listed, strict=True)]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: None in their place."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -11,7 +11,7 @@ from levadactl import console
 from levadactl.console import JsonOption
 
 if TYPE_CHECKING:
-    from levadactl.deadletters.sending import Report
+    from levadactl.deadletters.counts import Report
 
 dlq = typer.Typer(
     name="dlq",
