@@ -14,7 +14,19 @@ from typer.exceptions import TyperException
 
 from levadactl.errors import LevadactlError
 
-COMMAND_MODULES = ("stack", "doctor", "data", "produce", "generate", "rollups", "kpi", "limits", "verify", "dlq", "demo")
+COMMAND_MODULES = (
+    "stack",
+    "doctor",
+    "data",
+    "produce",
+    "generate",
+    "rollups",
+    "kpi",
+    "limits",
+    "verify",
+    "dlq",
+    "demo",
+)
 """Modules of ``levadactl.commands`` in the order of the help; each has ``register(app)``."""
 
 app = typer.Typer(
