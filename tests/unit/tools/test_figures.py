@@ -1,4 +1,4 @@
-"""Shop and jobs from the generator to the tables: the generator's own totals, the right latest states (E1, E3, C2, C4)."""
+"""Shop and jobs from generator to tables: the generator's own totals, the right latest states (E1, E3, C2, C4)."""
 
 from __future__ import annotations
 
