@@ -20,6 +20,7 @@ COMMAND_MODULES = (
     "data",
     "produce",
     "generate",
+    "split",
     "rollups",
     "kpi",
     "limits",
