@@ -21,6 +21,7 @@ COMMAND_MODULES = (
     "produce",
     "generate",
     "split",
+    "smoke",
     "rollups",
     "kpi",
     "limits",
