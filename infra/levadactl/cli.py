@@ -20,6 +20,8 @@ COMMAND_MODULES = (
     "data",
     "produce",
     "generate",
+    "split",
+    "smoke",
     "rollups",
     "jobs",
     "kpi",
