@@ -41,7 +41,7 @@ test: .venv/.stamp ## All tests that need neither Docker nor network
 	$(PY) -m pytest $(ARGS)
 
 ##@ The embedded stack
-.PHONY: up down reset status
+.PHONY: up down reset status smoke
 up: .venv/.stamp ## Start the embedded stack and deploy to it
 	$(BIN)/levada up $(ARGS)
 
@@ -54,8 +54,11 @@ reset: .venv/.stamp ## Empty the embedded stack
 status: .venv/.stamp ## What runs, and how far it has come
 	$(BIN)/levada status $(ARGS)
 
+smoke: .venv/.stamp ## A small file in and its windows out, in under a minute, on whatever place is there: OK or FAIL
+	$(BIN)/levada smoke $(ARGS)
+
 ##@ Develop
-.PHONY: dev check lint format types test-slow test-stack simulate
+.PHONY: dev check lint format types test-slow test-stack test-localstack simulate
 dev: .venv/.stamp ## Make or refresh .venv from the lock
 
 .venv/.stamp: pyproject.toml requirements/dev.txt
@@ -78,10 +81,13 @@ types: .venv/.stamp ## Static types, strict
 	$(PY) -m mypy $(ARGS)
 
 test-slow: .venv/.stamp ## What make test leaves out: kills, faults, dialects and redrive on the embedded stack
-	$(PY) -m pytest -m slow $(ARGS)
+	$(PY) -m pytest -m "slow and not localstack and not samlocal" $(ARGS)
 
 test-stack: .venv/.stamp ## Only the tests on the embedded stack, the slow ones too
-	$(PY) -m pytest -m stack $(ARGS)
+	$(PY) -m pytest -m "stack and not localstack" $(ARGS)
+
+test-localstack: .venv/.stamp ## The same behaviours on the LocalStack at AWS_ENDPOINT_URL. LAB=folder starts one without Docker
+	$(if $(LAB),infra/localstack/with-lab.sh "$(LAB)") $(PY) -m pytest -m localstack -rs $(ARGS)
 
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
@@ -89,9 +95,6 @@ simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 .PHONY: bench
 bench: .venv-bench/.stamp ## Every stage beside the usual way and the bare limit. ARGS="--only clean --repeats 25 --json"
 	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench $(ARGS)
-bench: .venv-bench/.stamp ## The stages beside the usual handler and the bare limit. ARGS="--repeats 25 --json"
-	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench.clean $(ARGS)
-	PYTHONPATH=functions:infra:. .venv-bench/bin/python -m bench.producer $(ARGS)
 
 .venv-bench/.stamp: bench/requirements.txt
 	@[ -x .venv-bench/bin/python ] || { $(call make_venv,.venv-bench); }
@@ -99,13 +102,19 @@ bench: .venv-bench/.stamp ## The stages beside the usual handler and the bare li
 	@touch $@
 
 ##@ Build and deploy
-.PHONY: build validate sizes lock clean
+.PHONY: build validate sizes deploy-localstack delete-localstack lock clean
 build: .venv-sam/.stamp ## Artifacts of all functions. PYTHON_VERSION=3.13 ARCHITECTURE=arm64 for others
 	@# Always all of them: sam build OneFunction empties the folder first.
 	$(SAM) build --parameter-overrides $(OVERRIDES) $(ARGS)
 
 validate: .venv-sam/.stamp ## sam validate --lint
 	$(SAM) validate --lint $(ARGS)
+
+deploy-localstack: .venv/.stamp ## Build, and deploy to the LocalStack at AWS_ENDPOINT_URL. ARGS="--parameter RawShards=1 --replace"
+	$(BIN)/levada deploy --place localstack $(ARGS)
+
+delete-localstack: .venv/.stamp ## Delete the stack there with all its data
+	$(BIN)/levada delete --place localstack $(ARGS)
 
 sizes: .venv/.stamp ## Size and import time of what make build made; fails over budget
 	@[ -f .aws-sam/build/template.yaml ] || $(MAKE) --no-print-directory build

@@ -12,6 +12,7 @@ from bench import harness
 PARTS = {
     "clean": "from the decoded Lambda event to validated columns, and what exactly-once costs",
     "aggregate": "from canonical rows to windows",
+    "producer": "from events to packs on their way",
 }
 """Modules of this package by name. Each has ``main(argv)`` that takes ``--repeats`` and ``--json``, draws its table on
 stderr, and prints one JSON object: ``subjects`` as ``harness.to_json`` gives them, ``targets`` as ``harness.judge``."""

@@ -32,7 +32,7 @@ def load_event(name: str) -> dict[str, Any]:
     return event
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def air_quality_file() -> Path:
     """The published UCI file; tests that need it are skipped where it is missing."""
     path = DATA / "AirQualityUCI.csv"
@@ -43,8 +43,9 @@ def air_quality_file() -> Path:
 
 @pytest.fixture
 def memory() -> Iterator[MemoryDeps]:
-    """Every handler runs on these ports in memory during the test."""
-    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    """Every handler runs on these ports in memory during the test, with one domain, which then need not be named."""
+    names = {"bucket": "lake", "table": "serving", "raw_stream": "raw", "clean_stream": "clean"}
+    config = Config(**names, domains_enabled="air_quality")  # type: ignore[arg-type]
     with using(MemoryDeps(config=config)) as replaced:
         assert isinstance(replaced, MemoryDeps)
         yield replaced

@@ -14,7 +14,23 @@ from typer.exceptions import TyperException
 
 from levadactl.errors import LevadactlError
 
-COMMAND_MODULES = ("stack", "doctor", "data", "produce", "verify", "dlq", "demo")
+COMMAND_MODULES = (
+    "stack",
+    "doctor",
+    "data",
+    "produce",
+    "generate",
+    "split",
+    "smoke",
+    "rollups",
+    "jobs",
+    "kpi",
+    "limits",
+    "verify",
+    "dlq",
+    "demo",
+    "domain",
+)
 """Modules of ``levadactl.commands`` in the order of the help; each has ``register(app)``."""
 
 app = typer.Typer(

@@ -1,34 +1,27 @@
-"""Deploy template.yaml by change set, with the functions' code only (dependencies are the emulator's own)."""
+"""Deploy template.yaml by change set: code alone to the embedded stack, whole artifacts to LocalStack."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from levadactl import changesets, localstack, packaging
 from levadactl.embedded.state import project_root
-from levadactl.embedded.templates import read_template, with_code, with_media_types
+from levadactl.embedded.templates import function_names, read_template, with_code, with_media_types
 from levadactl.errors import DeployError, StateError
-from levadactl.places import Place, wait_until
+from levadactl.places import Place
 
 if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-ARTIFACTS_BUCKET = "levada-artifacts"
-MAX_BODY_BYTES = 51_200
-"""Longest template that CloudFormation takes inline; longer ones go through the artifacts bucket."""
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-TIMEOUT_S = 300.0
-NO_CHANGE = "didn't contain changes"
-NEVER_MADE = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
-GONE_WRONG = ("ROLLBACK", "FAILED", "DELETE")
+BUNDLE = ".aws-sam/localstack"
+"""What was last deployed to LocalStack, for the hook in infra/localstack/ready.d."""
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +29,7 @@ class Deployed:
     """What a deploy did."""
 
     action: str
-    """``created``, ``updated`` or ``unchanged``."""
+    """``created``, ``updated``, ``replaced`` or ``unchanged``."""
     outputs: dict[str, str]
     code_sha256: str
     seconds: float
@@ -47,59 +40,48 @@ def deploy(
     *,
     root: Path | None = None,
     parameters: Mapping[str, str] | None = None,
-    on_step: Callable[[str], None] = lambda _: None,
+    replace: bool = False,
+    on_step: Say = lambda _: None,
 ) -> Deployed:
     """Bring the stack at ``place`` to what the project's template and code say now.
 
     Args:
-        place: an emulator.
+        place: an emulator. ``localstack`` gets whole artifacts, and a new stack where it would not apply an update;
+            any other one runs functions in this Python and gets the code only.
         root: project folder with template.yaml and functions/; by default the current project.
-        parameters: template parameters over those of infra/parameters/embedded.json.
+        parameters: template parameters over those of infra/parameters/<place>.json.
+        replace: a stack that must be made anew may be deleted with the data that it holds.
         on_step: told each step, one short line.
 
     Raises:
-        DeployError: the change set or a resource failed; names the resource and the reason.
-        StateError: template.yaml, functions/levada or the parameter file is missing or cannot be read.
+        DeployError: the change set or a resource failed (names the resource and the reason); or the stack holds data
+            and would have to be made anew.
+        StateError: template.yaml, functions/levada or the parameter file cannot be used, or a build fails.
     """
     started = time.monotonic()
     root = root or project_root()
-    template = with_media_types(read_template(root / "template.yaml"))
-    code = code_zip(root / "functions")
-    digest = hashlib.sha256(code).hexdigest()
-    body = json.dumps(with_code(template, ARTIFACTS_BUCKET, f"{digest}.zip"), sort_keys=True)
+    template = read_template(root / "template.yaml")
     wanted = _parameters(place, root, template, parameters or {})
-    before = _usable_stack(place, on_step)
-    if before is not None and _same(place, before, body, wanted):
-        return _deployed("unchanged", before, digest, started)
-    on_step(f"uploading code ({len(code) // 1024} KiB)")
-    _upload(place, f"{digest}.zip", code)
-    create = before is None
-    on_step(f"{'creating' if create else 'updating'} stack {place.stack_name}")
-    if not _apply(place, body, wanted, create=create, on_step=on_step):
-        return _deployed("unchanged", _stack(place), digest, started)
+    code = _code(place, root, template, wanted, on_step)
+    body = with_code(template, changesets.artifacts_bucket(place), code.keys)
+    if place.name != "localstack":
+        body = with_media_types(body)
+    before = changesets.usable(place, on_step)
+    if before is not None and changesets.same(place, before, body, wanted):
+        return _deployed("unchanged", before, code.sha256, started)
+    action = "created" if before is None else "updated"
+    if before is not None and place.name == "localstack" and _make_way(place, before, body, wanted, replace, on_step):
+        before, action = None, "replaced"
+    for key, read in code.objects.items():
+        on_step("uploading code")
+        changesets.upload(place, key, read)
+    if place.name == "localstack":
+        localstack.keep(root / BUNDLE, place, body, wanted, code.objects)
+    on_step(f"{'updating' if before is not None else 'creating'} stack {place.stack_name}")
+    if not changesets.apply(place, body, wanted, create=before is None, on_step=on_step):
+        return _deployed("unchanged", changesets.find(place), code.sha256, started)
     place.__dict__.pop("outputs", None)
-    return _deployed("created" if create else "updated", _stack(place), digest, started)
-
-
-def code_zip(functions: Path) -> bytes:
-    """The package ``levada`` below ``functions`` as a zip; the same files always give the same bytes."""
-    package = functions / "levada"
-    paths = sorted(
-        path
-        for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".pyc", ".pyo"}
-    )
-    if not paths:
-        raise StateError(f"{package} holds no code to deploy")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for path in paths:
-            entry = zipfile.ZipInfo(path.relative_to(functions).as_posix(), ZIP_TIME)
-            entry.external_attr = 0o644 << 16
-            entry.create_system = 3  # Unix, on every system
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
-    return buffer.getvalue()
+    return _deployed(action, changesets.find(place), code.sha256, started)
 
 
 def read_parameters(path: Path) -> dict[str, str]:
@@ -117,146 +99,57 @@ def read_parameters(path: Path) -> dict[str, str]:
 
 def _parameters(place: Place, root: Path, template: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
     declared: dict[str, Any] = template.get("Parameters", {})
-    # The emulator's own Kinesis poller loses records; the functions must not fall back to AWS itself.
-    forced = {"StreamTriggers": "Disabled", "AwsEndpointUrl": place.endpoint_url}
-    wanted = read_parameters(root / "infra" / "parameters" / "embedded.json") | dict(given)
+    file, forced = "localstack", {}
+    if place.name != "localstack":
+        # The emulator's own Kinesis poller loses records; the functions must not fall back to AWS itself.
+        file, forced = "embedded", {"StreamTriggers": "Disabled", "AwsEndpointUrl": place.endpoint_url}
+    wanted = read_parameters(root / "infra" / "parameters" / f"{file}.json") | dict(given)
     unknown = sorted(set(wanted) - set(declared))
     if unknown:
         raise StateError(f"template.yaml has no parameter {', '.join(unknown)}; it has: {', '.join(sorted(declared))}")
     return wanted | {name: value for name, value in forced.items() if name in declared}
 
 
-def _stack(place: Place) -> StackTypeDef | None:
-    from botocore.exceptions import ClientError
-
-    try:
-        stack = place.client("cloudformation").describe_stacks(StackName=place.stack_name)["Stacks"][0]
-    except ClientError:
-        return None
-    return None if stack["StackStatus"] in {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"} else stack
-
-
-def _usable_stack(place: Place, on_step: Callable[[str], None]) -> StackTypeDef | None:
-    """The stack that can be updated; one whose creation failed holds nothing and is removed."""
-    stack = _stack(place)
-    if stack is None or stack["StackStatus"] not in NEVER_MADE:
-        return stack
-    on_step(f"removing stack {place.stack_name}, whose creation had failed")
-    place.client("cloudformation").delete_stack(StackName=place.stack_name)
-    if not wait_until(lambda: _stack(place) is None, TIMEOUT_S, 0.05):
-        raise DeployError(f"stack {place.stack_name} ({stack['StackStatus']}) cannot be removed: levada reset")
-    return None
+def _code(
+    place: Place, root: Path, template: Mapping[str, Any], wanted: Mapping[str, str], on_step: Say
+) -> packaging.Code:
+    names = function_names(template)
+    if place.name != "localstack":
+        return packaging.code_only(root / "functions", names)
+    chosen = {name: str(p.get("Default", "")) for name, p in template["Parameters"].items()} | dict(wanted)
+    return packaging.artifacts(
+        root, names, python=chosen["PythonVersion"], architecture=chosen["Architecture"], on_step=on_step
+    )
 
 
-def _same(place: Place, stack: StackTypeDef, body: str, wanted: Mapping[str, str]) -> bool:
-    if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-        return False
-    now = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])}
-    if any(now.get(name) != value for name, value in wanted.items()):
-        return False
-    answer = place.client("cloudformation").get_template(StackName=place.stack_name, TemplateStage="Original")
-    deployed: Any = answer["TemplateBody"]
-    try:
-        parsed = json.loads(deployed) if isinstance(deployed, str) else deployed
-    except ValueError:
-        return False
-    return bool(parsed == json.loads(body))
+def _make_way(
+    place: Place,
+    before: StackTypeDef,
+    body: Mapping[str, Any],
+    wanted: Mapping[str, str],
+    replace: bool,
+    on_step: Say,
+) -> bool:
+    """Delete the stack when LocalStack would only say that it was updated. False when it can be updated.
 
-
-def _upload(place: Place, key: str, code: bytes) -> None:
-    s3 = place.client("s3")
-    s3.create_bucket(Bucket=ARTIFACTS_BUCKET)
-    s3.put_object(Bucket=ARTIFACTS_BUCKET, Key=key, Body=code)
-
-
-def _apply(place: Place, body: str, wanted: Mapping[str, str], *, create: bool, on_step: Callable[[str], None]) -> bool:
-    """Make and execute one change set. False when there was nothing to change."""
-    from botocore.exceptions import ClientError
-
-    formation = place.client("cloudformation")
-    stack, name = place.stack_name, f"levada-{hashlib.sha256(f'{body}{time.time_ns()}'.encode()).hexdigest()[:12]}"
-    given: list[ParameterTypeDef] = [{"ParameterKey": k, "ParameterValue": v} for k, v in sorted(wanted.items())]
-    if len(body.encode()) > MAX_BODY_BYTES:
-        key = f"{hashlib.sha256(body.encode()).hexdigest()}.template"
-        _upload(place, key, body.encode())
-        source: dict[str, Any] = {"TemplateURL": f"{place.endpoint_url}/{ARTIFACTS_BUCKET}/{key}"}
+    Raises DeployError when data would be lost and ``replace`` does not allow it.
+    """
+    old = changesets.template_of(place)
+    if old is None:
+        reasons = ["the template, which cannot be read back"]
     else:
-        source = {"TemplateBody": body}
-    try:
-        formation.create_change_set(
-            StackName=stack,
-            ChangeSetName=name,
-            ChangeSetType="CREATE" if create else "UPDATE",
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-            Parameters=given,
-            **source,
-        )
-    except ClientError as err:
-        raise DeployError(f"change set refused: {err.response['Error'].get('Message', err)}") from err
-    if not _change_set_ready(formation, stack, name):
+        reasons = localstack.not_applied(old, changesets.parameters_of(before), body, wanted)
+    if not reasons:
         return False
-    formation.execute_change_set(StackName=stack, ChangeSetName=name)
-    _wait_for_stack(place, on_step)
-    return True
-
-
-def _change_set_ready(formation: CloudFormationClient, stack: str, name: str) -> bool:
-    end = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < end:
-        change = formation.describe_change_set(StackName=stack, ChangeSetName=name)
-        if change["Status"] == "CREATE_COMPLETE":
-            return True
-        if change["Status"] == "FAILED":
-            reason = change.get("StatusReason", "no reason given")
-            formation.delete_change_set(StackName=stack, ChangeSetName=name)
-            if NO_CHANGE in reason:
-                return False
-            raise DeployError(f"change set refused: {reason}")
-        time.sleep(0.05)
-    raise DeployError(f"change set {name} was not ready within {TIMEOUT_S:g} s")
-
-
-def _wait_for_stack(place: Place, on_step: Callable[[str], None]) -> None:
-    formation = place.client("cloudformation")
-    end, said = time.monotonic() + TIMEOUT_S, 0
-    while time.monotonic() < end:
-        stack = formation.describe_stacks(StackName=place.stack_name)["Stacks"][0]
-        status = stack["StackStatus"]
-        if not status.endswith("_IN_PROGRESS"):
-            if any(word in status for word in GONE_WRONG):
-                raise DeployError(_failure(formation, stack))
-            return
-        done = sum(
-            resource["ResourceStatus"].endswith("_COMPLETE")
-            for resource in formation.describe_stack_resources(StackName=place.stack_name)["StackResources"]
+    named = ", ".join(reasons[:6]) + (", …" if len(reasons) > 6 else "")
+    if not replace and (n := localstack.lake_objects(place)):
+        raise DeployError(
+            f"LocalStack does not apply a change of {named}: the stack has to be made anew, and its lake holds "
+            f"{n if n < 1000 else 'over 1,000'} objects. Add --replace to delete them with it"
         )
-        if done >= said + 10:
-            said = done
-            on_step(f"{done} resources done")
-        time.sleep(0.1)
-    raise DeployError(f"stack {place.stack_name} was not done within {TIMEOUT_S:g} s")
-
-
-def _failure(formation: CloudFormationClient, stack: StackTypeDef) -> str:
-    """The first failure of the last operation: the rest follows from it."""
-    name, cause = stack["StackName"], ""
-    for event in formation.describe_stack_events(StackName=name)["StackEvents"]:  # newest first
-        status = event.get("ResourceStatus", "")
-        if event["LogicalResourceId"] == name:
-            if status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
-                break
-        elif status.endswith("_FAILED"):
-            reason = event.get("ResourceStatusReason", "no reason given")
-            cause = f"{event['LogicalResourceId']} ({event.get('ResourceType')}) failed: {reason}"
-    return cause or _refusal(formation, name) or f"stack {name} is {stack['StackStatus']}, no reason given"
-
-
-def _refusal(formation: CloudFormationClient, name: str) -> str:
-    """What was refused before any resource was touched (a name that is taken, for one)."""
-    for event in formation.describe_events(StackName=name)["OperationEvents"]:
-        if event.get("ValidationStatus") == "FAILED":
-            return f"{event.get('LogicalResourceId')} refused: {event.get('ValidationStatusReason')}"
-    return ""
+    on_step(f"LocalStack does not apply a change of {named}: making the stack anew")
+    localstack.delete(place, on_step)
+    return True
 
 
 def _deployed(action: str, stack: StackTypeDef | None, digest: str, started: float) -> Deployed:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -239,11 +239,16 @@ def _anything_after(kinesis: Any, stream: str, shard: str, mark: str | None) -> 
 
 
 def close_idle_windows(place: Place) -> dict[str, Any]:
-    """Let archive close every window that is open, as it does by itself after a minute without rows.
+    """Let archive close every window that is open, as it does by itself after a minute without rows."""
+    return order_archive(place, {"idle_after_s": 0})
+
+
+def order_archive(place: Place, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the archive function with this order (``levada.archive.order``) and wait for its answer.
 
     Raises LoadError with the function's own words when it fails.
     """
-    event = {"source": "levada.demo", "detail": {"idle_after_s": 0}}
+    event = {"source": "levada.tools", "detail": dict(detail)}
     answer = place.client("lambda").invoke(FunctionName=place.function("archive"), Payload=json.dumps(event).encode())
     payload = answer["Payload"].read()
     if answer.get("FunctionError"):

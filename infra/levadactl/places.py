@@ -36,6 +36,11 @@ FUNCTION_OUTPUTS = {
 """Output of the template that names each function."""
 
 
+def stack_name() -> str:
+    """The stack that commands mean at an endpoint: LEVADA_STACK, else levada."""
+    return os.environ.get("LEVADA_STACK", "").strip() or STACK_NAME
+
+
 def wait_until(done: Callable[[], bool], timeout_s: float, every_s: float = 0.2) -> bool:
     """True as soon as ``done()``; False when ``timeout_s`` has passed. Never a fixed sleep."""
     return processes.wait_for(done, timeout_s=timeout_s, every_s=every_s)
@@ -46,7 +51,7 @@ class Place:
     """One deployed stack. Cheap to make: clients and outputs are fetched when first asked for."""
 
     name: str
-    """The kind of place: ``embedded``, or ``endpoint`` for one named by AWS_ENDPOINT_URL."""
+    """The kind of place: ``embedded``, ``localstack``, or ``endpoint`` for whatever AWS_ENDPOINT_URL names."""
     endpoint_url: str
     stack_name: str = STACK_NAME
     region: str = ministack.REGION
@@ -67,10 +72,10 @@ class Place:
             named = os.environ.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
             if not named:
                 raise NotRunningError(NOT_RUNNING)
-            return cls(name="endpoint", endpoint_url=named)
+            return cls(name="endpoint", endpoint_url=named, stack_name=stack_name())
         endpoint = resolve_endpoint(found.port)
         if endpoint != found.endpoint:
-            return cls(name="endpoint", endpoint_url=endpoint)
+            return cls(name="endpoint", endpoint_url=endpoint, stack_name=stack_name())
         return cls.embedded(found, folder)
 
     @classmethod

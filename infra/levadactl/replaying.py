@@ -15,11 +15,12 @@ from levada.core.publishing import publish
 from levada.domains.declaration import Domain
 from levada.ingest import readers
 from levada.ingest.blocks import Readable
-from levada.ingest.content import PARQUET, Content, format_of, survey
+from levada.ingest.content import PARQUET, Content, survey
 from levada.ingest.files import BLOCK_BYTES, BLOCK_ROWS
 from levada.ingest.ledger import Plan
 from levada.ingest.packing import Packer
 from levada.ingest.parts import Part
+from levada.ingest.texts import format_of
 from levada.ports import Clock, Entry, RecordSink
 from levadactl.errors import LevadactlError
 from levadactl.loading import TENANT
@@ -75,19 +76,20 @@ def packs_of(path: Path, domain: Domain) -> Iterator[Due]:
     """
     with path.open("rb") as file:
         content = survey(file)
-    kind = format_of(path.name, content)
+    kind = format_of(path.name, content, domain.encoding)
     if kind == PARQUET:
         raise LevadactlError(f"{path}: replay reads text; load Parquet with `levada upload`")
     plan = Plan(kind, content.compression, BLOCK_BYTES, BLOCK_ROWS, PACK_ROWS)
     # Packs of a replay are not those of a load, although their rows are the same: loading the file as well doubles it.
     packer = Packer(domain, TENANT, f"replay-{content.sha256}", PACK_ROWS)
-    for part in _parts(path, content, domain, plan):
+    for part in parts_of(path, content, domain, plan):
         for small in _small(part):
             for entry in packer.entries(small):
                 yield Due(entry, _last_time(small, domain), small.good + len(small.bad))
 
 
-def _parts(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterator[Part]:
+def parts_of(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterator[Part]:
+    """The parts of a text file, in order."""
     with ExitStack() as stack:
 
         def open_at(offset: int) -> Readable:

@@ -149,7 +149,7 @@ class Sink:
     def put(self, entries): return [None] * len(entries)
 
 class Deps:
-    config, raw, clock = Config(raw_stream="raw"), Sink(), SystemClock()
+    config, raw, clock = Config(raw_stream="raw", domains_enabled="air_quality"), Sink(), SystemClock()
 
 with using(Deps()):
     answer = http.handler({"path": "/v1/event", "httpMethod": "POST", "body": '{"CO(GT)": 1}'}, None)

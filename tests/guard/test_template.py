@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from levada.config import Config
+from levadactl import honours, templatelint
 from levadactl.embedded.templates import read_template
 from tests.conftest import ROOT
 
@@ -32,27 +33,6 @@ STREAM_SETTINGS = {
     "DestinationConfig",
 }
 ASYNC_SETTINGS = {"MaximumEventAgeInSeconds", "MaximumRetryAttempts", "DestinationConfig"}
-
-# Put one of these behind a condition and a parameter before you take it off the list.
-FORBIDDEN_TYPES = {
-    r"AWS::Serverless::HttpApi": "MiniStack makes no routes and LocalStack nothing at all: use AWS::Serverless::Api",
-    r"AWS::ApiGatewayV2::.*": "MiniStack makes no routes and LocalStack nothing at all: use AWS::Serverless::Api",
-    r"AWS::(Serverless|Lambda)::LayerVersion": "LocalStack accepts layers and does not mount them",
-    r"AWS::(Glue|Athena)::.*": "LocalStack says success and creates nothing",
-    r"AWS::CloudWatch::Dashboard": "LocalStack says success and creates nothing",
-    r"AWS::Logs::MetricFilter": "LocalStack says success and creates nothing",
-    r"AWS::Scheduler::.*": "LocalStack accepts schedules of EventBridge Scheduler and never fires them",
-}
-FORBIDDEN_EVENTS = {
-    "HttpApi": "MiniStack makes no routes, LocalStack creates nothing: use Api",
-    "ScheduleV2": "LocalStack accepts it and never fires: use Schedule",
-}
-FORBIDDEN_PROPERTIES = {
-    "Layers": "LocalStack does not mount them",
-    "TumblingWindowInSeconds": "ignored by MiniStack and LocalStack, and by arrival time on AWS",
-    "ReservedConcurrentExecutions": "LocalStack accepts and ignores it",
-    "EphemeralStorage": "LocalStack accepts and ignores it",
-}
 
 
 def load() -> dict[str, Any]:
@@ -192,24 +172,58 @@ def test_every_function_has_a_log_group_with_an_end() -> None:
     assert kept == {f"/aws/lambda/{p['FunctionName']['Fn::Sub']}": 30 for p in functions().values()}
 
 
-def test_only_resources_that_all_three_places_have() -> None:
-    found = [
-        f"{name} is {resource['Type']}: {reason}"
-        for name, resource in load()["Resources"].items()
-        for pattern, reason in FORBIDDEN_TYPES.items()
-        if re.fullmatch(pattern, resource["Type"]) and "Condition" not in resource
-    ]
-    assert not found, "\n".join(found)
+def settings() -> set[str]:
+    return {f"LEVADA_{field.name.upper()}" for field in dataclasses.fields(Config)}
 
 
-def test_only_events_and_properties_that_all_three_places_have() -> None:
-    defaults = load()["Globals"]["Function"]
-    found = [f"{name}: {reason}" for kind, reason in FORBIDDEN_EVENTS.items() for name, _ in events(kind)]
-    for name, properties in functions().items():
-        sources = [event["Properties"] for event in properties.get("Events", {}).values()]
-        for holder in (defaults, properties, *sources):
-            found += [f"{name}.{key}: {FORBIDDEN_PROPERTIES[key]}" for key in holder if key in FORBIDDEN_PROPERTIES]
-    assert not found, "\n".join(found)
+def test_the_template_holds_only_what_every_place_has() -> None:
+    assert [str(one) for one in templatelint.problems(load(), settings())] == []
+
+
+def broken(change: str) -> dict[str, Any]:
+    """The template with one fault."""
+    made = load()
+    query = made["Resources"]["QueryFunction"]["Properties"]
+    variables = made["Globals"]["Function"]["Environment"]["Variables"]
+    if change == "HttpApi":
+        query["Events"]["New"] = {"Type": "HttpApi", "Properties": {"Method": "GET", "Path": "/new"}}
+    elif change == "layer":
+        query["Layers"] = ["arn:aws:lambda:eu-central-1:1:layer:shared:1"]
+    elif change == "variable":
+        del variables["LEVADA_MAX_SKEW_S"]
+    elif change == "endpoint":
+        variables["AWS_ENDPOINT_URL"] = {"Ref": "AwsEndpointUrl"}
+    elif change == "schedule":
+        made["Resources"]["ArchiveFunction"]["Properties"]["Events"]["EveryMinute"]["Type"] = "ScheduleV2"
+    elif change == "dashboard":
+        made["Resources"]["Board"] = {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": "{}"}}
+    elif change == "stream":
+        del made["Resources"]["RawStream"]["Properties"]["StreamModeDetails"]
+    elif change == "image":
+        query["PackageType"] = "Image"
+    elif change == "api":
+        del query["Events"]["Health"]["Properties"]["RestApiId"]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "place"),
+    [
+        ("HttpApi", "QueryFunction.New", "LocalStack"),
+        ("layer", "QueryFunction.Layers", "LocalStack"),
+        ("variable", "QueryFunction.Environment", "sam local"),
+        ("endpoint", "AWS_ENDPOINT_URL", "LocalStack"),
+        ("schedule", "ArchiveFunction.EveryMinute", "LocalStack"),
+        ("dashboard", "Board", "LocalStack"),
+        ("stream", "RawStream", "LocalStack"),
+        ("image", "QueryFunction", "embedded"),
+        ("api", "QueryFunction.Health", "LocalStack"),
+    ],
+)
+def test_a_change_that_breaks_a_place_is_named_with_the_place(change: str, where: str, place: str) -> None:
+    found = templatelint.problems(broken(change), settings())
+
+    assert any(where in one.where and place in one.why for one in found), found
 
 
 def test_streams_say_that_they_are_provisioned() -> None:
@@ -244,8 +258,9 @@ def test_the_template_starts_with_the_defaults_of_the_code() -> None:
 
 
 def test_an_endpoint_can_be_given_to_functions() -> None:
-    # sam local passes only variables that the template declares; boto3 ignores a blank one.
-    assert load()["Globals"]["Function"]["Environment"]["Variables"]["AWS_ENDPOINT_URL"] == {"Ref": "AwsEndpointUrl"}
+    # sam local passes only variables that the template declares; LocalStack sets its own unless the template does.
+    endpoint = load()["Globals"]["Function"]["Environment"]["Variables"]["AWS_ENDPOINT_URL"]
+    assert endpoint == {"Fn::If": ["HasEndpoint", {"Ref": "AwsEndpointUrl"}, {"Ref": "AWS::NoValue"}]}
     assert load()["Parameters"]["AwsEndpointUrl"]["Default"] == ""
 
 
@@ -260,3 +275,14 @@ def test_parameter_files_name_parameters_and_allowed_values(path: Path) -> None:
 def test_the_embedded_stack_leaves_the_streams_to_levadas_own_triggers() -> None:
     # MiniStack's own poller counts batchItemFailures as success: silent loss.
     assert json.loads((ROOT / "infra/parameters/embedded.json").read_text())["StreamTriggers"] == "Disabled"
+
+
+def test_the_docs_say_what_every_place_honours() -> None:
+    assert honours.markdown() in (ROOT / "docs" / "localstack.md").read_text()
+
+
+@pytest.mark.parametrize("place", honours.PLACES)
+def test_what_a_place_ignores_says_what_levada_does_about_it(place: str) -> None:
+    silent = {"encryption of bucket, streams, queue", "stream retention", "log retention"}  # nothing depends on them
+    for what, answer, so in honours.table(place):
+        assert so or answer in ("yes", "n/a", "levada") or what in silent, f"{place}: {what} is {answer}"

@@ -8,10 +8,11 @@ from typing import Any
 from unittest.mock import patch
 
 from levada.aggregate.state import AggregateState
+from levada.aggregate.watching import Watched
 from levada.clean import normalise
 from levada.core import columns, lineage
 from levada.core.partials import PARTIAL
-from levada.core.positions import PackFences, RowFences
+from levada.core.positions import START, PackFences, Position, RowFences
 from levadactl.memory import MemoryBlobStore
 
 Patches = list[Any]
@@ -23,6 +24,16 @@ def _no_pack_fence() -> Patches:
 
 def _no_row_identity() -> Patches:
     return [patch.object(RowFences, "seen", lambda self, lane, after, until: [])]
+
+
+def _no_gaps() -> Patches:
+    """The fence of a lane is a high-water mark."""
+    add = RowFences.add
+
+    def to_the_mark(self: RowFences, lane: str, after: Position, until: Position, now_s: int) -> None:
+        add(self, lane, START, until, now_s)
+
+    return [patch.object(RowFences, "add", to_the_mark)]
 
 
 def _no_conditional_put() -> Patches:
@@ -47,7 +58,18 @@ def _no_outbox() -> Patches:
 
 
 def _no_inheritance() -> Patches:
-    return [patch.object(lineage, "ancestors", lambda *_: iter(()))]
+    return [patch.object(lineage, "forebears", lambda *_: iter(()))]
+
+
+def _no_findings_in_the_outbox() -> Patches:
+    """Anomalies are emitted after the commit, but the committed state does not hold them."""
+    tables = Watched.tables
+
+    def forgetting(self: Watched) -> Any:
+        kept = tables(self)
+        return kept | {name: kept[name].slice(0, 0) for name in ("found", "raised")}
+
+    return [patch.object(Watched, "tables", forgetting)]
 
 
 def _no_order() -> Patches:
@@ -58,10 +80,12 @@ def _no_order() -> Patches:
 ALL: dict[str, Callable[[], Patches]] = {
     "fence": _no_pack_fence,
     "row_identity": _no_row_identity,
+    "gaps": _no_gaps,
     "conditional_put": _no_conditional_put,
     "outbox": _no_outbox,
     "inheritance": _no_inheritance,
     "order": _no_order,
+    "findings_outbox": _no_findings_in_the_outbox,
 }
 
 

@@ -1,4 +1,4 @@
-"""One embedded stack for all stack tests of a session: the real template, the real triggers, a folder of its own."""
+"""One stack for all stack tests of a session: embedded in a folder of its own, or one of its own on LocalStack."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from levadactl import embedded
+from levadactl import embedded, localstack
+from levadactl.deploy import deploy
 from levadactl.embedded import ports
+from levadactl.errors import NotRunningError
 from levadactl.places import Place
+
+STACK = "levada-test"
+"""Not the name of a stack that anybody would have on their LocalStack."""
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +31,21 @@ def embedded_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     finally:
         stopped = embedded.stop(folder)
         assert stopped.killed == 0, f"processes had to be killed; logs: {sorted(Path(folder, 'logs').glob('*'))}"
+
+
+@pytest.fixture(scope="session")
+def localstack_stack() -> Iterator[Place]:
+    """A stack of our own on the LocalStack at AWS_ENDPOINT_URL (default: its usual port), deleted at the end.
+
+    Skips when nothing answers there, and when something else does.
+    """
+    try:
+        place = localstack.place(STACK)
+    except NotRunningError as err:
+        pytest.skip(str(err))
+    localstack.delete(place)
+    deploy(place, parameters={"LogLevel": "WARNING"})
+    try:
+        yield place
+    finally:
+        localstack.delete(place)

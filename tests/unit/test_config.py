@@ -58,7 +58,7 @@ def test_an_unknown_domain_is_refused_by_name() -> None:
     [
         ({"window_s": 7}, "window_s=7: must divide a day"),
         ({"lateness_s": -1}, "lateness_s=-1"),
-        ({"keys": {"colour": "c"}}, "key 'colour'"),
+        ({"keys": {"colour": "c"}}, "keys: 'colour'"),
         ({"metrics": {"a": Metric("x"), "b": Metric("x")}}, "may stand once"),
     ],
 )

@@ -1,20 +1,26 @@
-"""Archive: what has to happen when nothing arrives. Idle windows close, silver is compacted, the catalog is kept.
+"""Archive: what time alone sets off. Idle windows close, silver is compacted, rollups and KPI are made.
 
-Trigger   Schedule, every minute (idle windows only); or ``{"source": "levada.…", "detail": {…}}`` with
-          ``idle_after_s`` (seconds) and ``compact``: "due", or {"domain": …, "date": "YYYY-MM-DD"}.
-Writes    checkpoints/aggregate/<shard>, serving table, gold/ (idle windows); silver/, checkpoints/compaction/.
+Trigger   Schedule, every minute (idle windows only); or ``{"source": "levada.…", "detail": {…}}`` with ``idle_after_s``
+          (seconds), ``compact``: "due", or {"domain": …, "date": "YYYY-MM-DD"}, and ``rollups``: "due", or
+          {"domain": …, "periods": ["1d", …], "since": "YYYY-MM-DD"}.
+Writes    checkpoints/aggregate/<shard>, serving table, gold/ (idle windows); silver/, checkpoints/compaction/;
+          rollups/, kpi/, checkpoints/rollups/.
 Retry     safe, and not needed: the next run does what this one did not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from levada.aggregate.emit import Emitted
+from levada.aggregate.handler import stage_deps as aggregate_deps
 from levada.aggregate.stage import AggregateDeps
-from levada.archive import compaction, idle, order
+from levada.archive import compaction, idle, kpi, order, rollups
 from levada.archive.compaction import Compaction, Remaining
 from levada.core.errors import LevadaError, UnavailableError
+from levada.core.periods import Calendar, zone_named
 from levada.domains.registry import enabled
 from levada.observe import log
 from levada.wiring import Deps, deps
@@ -31,27 +37,23 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     domains = enabled(d.config.domains_enabled)
     asked = order.parse(event, idle_after_s=d.config.idle_after_s, domains=domains)
     closed = idle.close_idle(stage_deps(d), idle_after_s=asked.idle_after_s)
-    compacted = _compact(d, asked, _remaining(context))
+    remaining_s = _remaining(context)
+    compacted = _compact(d, asked, remaining_s)
     failures = [*closed.failures, *compacted.failures]
     answer: dict[str, Any] = {"idle": closed.counts(), "compaction": compacted.counts()}
+    if asked.rolls_up:
+        answer |= _roll_up(d, asked, domains, remaining_s, failures)
     if asked.compacts and d.config.catalog:
         answer["catalog"] = _register(d, failures)
-    log("archive", context, **answer, failures=failures)
+    log("archive", context, **answer, failures=failures, problems=closed.problems)
     if failures:
         raise UnavailableError(f"{len(failures)} failed, the others are done: {'; '.join(failures[:5])}")
     return answer
 
 
 def stage_deps(d: Deps) -> AggregateDeps:
-    return AggregateDeps(
-        blobs=d.blobs,
-        serving=d.serving,
-        topology=d.topology,
-        clock=d.clock,
-        domains=enabled(d.config.domains_enabled),
-        fence_horizon_h=d.config.fence_horizon_h,
-        emitted=Emitted(),  # of this run: what a stopped aggregate has emitted nobody here knows
-    )
+    """Those of aggregate, but what a stopped aggregate has emitted nobody here knows."""
+    return replace(aggregate_deps(d), emitted=Emitted())
 
 
 def _compact(d: Deps, asked: order.Order, remaining_s: Remaining) -> Compaction:
@@ -60,6 +62,21 @@ def _compact(d: Deps, asked: order.Order, remaining_s: Remaining) -> Compaction:
     if asked.partition is not None:
         return compaction.compact_partition(d.blobs, *asked.partition, remaining_s)
     return Compaction()
+
+
+def _roll_up(
+    d: Deps, asked: order.Order, domains: Collection[str], remaining_s: Remaining, failures: list[str]
+) -> dict[str, Any]:
+    calendar, one = Calendar(zone_named(d.config.timezone)), asked.rollups
+    if one is None:
+        made = rollups.make_due(d.blobs, calendar, remaining_s)
+    else:
+        made = rollups.make(d.blobs, calendar, one.domain, remaining_s, periods=one.periods, since=one.since)
+    measured = kpi.Done()
+    for domain in sorted(domains) if one is None else [one.domain]:
+        kpi.make(d.blobs, calendar, domain, remaining_s, measured)
+    failures += [*made.failures, *measured.failures]
+    return {"rollups": made.counts(), "kpi": measured.counts()}
 
 
 def _register(d: Deps, failures: list[str]) -> dict[str, int]:

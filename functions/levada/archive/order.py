@@ -11,26 +11,44 @@ from typing import Any
 from levada.config import RANGES
 from levada.core.errors import ConfigError
 from levada.core.keys import UNDATED
+from levada.core.periods import PERIODS
 
 DUE = "due"
-FIELDS = ("idle_after_s", "compact")
+FIELDS = ("idle_after_s", "compact", "rollups")
 SCHEDULE = "aws.events"
 OURS = "levada."
 
 
 @dataclass(frozen=True, slots=True)
+class Rollups:
+    """Rollups of one domain, made now."""
+
+    domain: str
+    periods: tuple[str, ...] = PERIODS
+    since: str = ""
+    """The first day of gold to look into, ``2004-03-10``; empty for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """One run: idle windows always, compaction when it is asked for."""
+    """One run: idle windows always, the rest when it is asked for."""
 
     idle_after_s: int
     due: bool = False
     """Compact every silver partition that has collected enough objects."""
     partition: tuple[str, str] | None = None
     """(domain, date) of the one silver partition to compact."""
+    rollups_due: bool = False
+    """Merge all gold that is not in the rollups yet, then make the KPI that this changes."""
+    rollups: Rollups | None = None
 
     @property
     def compacts(self) -> bool:
         return self.due or self.partition is not None
+
+    @property
+    def rolls_up(self) -> bool:
+        return self.rollups_due or self.rollups is not None
 
 
 def parse(event: Mapping[str, Any], *, idle_after_s: int, domains: Collection[str]) -> Order:
@@ -38,7 +56,7 @@ def parse(event: Mapping[str, Any], *, idle_after_s: int, domains: Collection[st
 
     Args:
         idle_after_s: what holds when the event does not say, seconds.
-        domains: names that ``compact`` may name.
+        domains: names that ``compact`` and ``rollups`` may name.
 
     Raises:
         ConfigError: naming the field, its value and what is allowed.
@@ -52,10 +70,14 @@ def parse(event: Mapping[str, Any], *, idle_after_s: int, domains: Collection[st
     if unknown := sorted(set(detail) - set(FIELDS)):
         raise _wrong(f"detail.{unknown[0]}", detail[unknown[0]], f"only {' and '.join(FIELDS)} are known")
     after_s = _idle(detail["idle_after_s"]) if "idle_after_s" in detail else idle_after_s
-    compact = detail.get("compact")
-    if compact is None or compact == DUE:
-        return Order(after_s, due=compact == DUE)
-    return Order(after_s, partition=_partition(compact, domains))
+    compact, rolled = detail.get("compact"), detail.get("rollups")
+    return Order(
+        after_s,
+        due=compact == DUE,
+        partition=None if compact in (None, DUE) else _partition(compact, domains),
+        rollups_due=rolled == DUE,
+        rollups=None if rolled in (None, DUE) else _rollups(rolled, domains),
+    )
 
 
 def _idle(value: object) -> int:
@@ -74,6 +96,19 @@ def _partition(value: object, domains: Collection[str]) -> tuple[str, str]:
     if not isinstance(day, str) or not (day == UNDATED or _is_day(day)):
         raise _wrong("detail.compact.date", day, f"a day as YYYY-MM-DD, or {UNDATED}")
     return domain, day
+
+
+def _rollups(value: object, domains: Collection[str]) -> Rollups:
+    if not isinstance(value, dict) or not {"domain"} <= set(value) <= {"domain", "periods", "since"}:
+        raise _wrong("detail.rollups", value, f'"{DUE}", or an object with domain, and periods and since if wanted')
+    domain, periods, since = value["domain"], value.get("periods", list(PERIODS)), value.get("since", "")
+    if not isinstance(domain, str) or domain not in domains:
+        raise _wrong("detail.rollups.domain", domain, ", ".join(sorted(domains)))
+    if not isinstance(periods, list) or not periods or any(p not in PERIODS for p in periods):
+        raise _wrong("detail.rollups.periods", periods, f"a list of {', '.join(PERIODS)}")
+    if not isinstance(since, str) or not (since == "" or _is_day(since)):
+        raise _wrong("detail.rollups.since", since, "a day as YYYY-MM-DD")
+    return Rollups(domain, tuple(p for p in PERIODS if p in periods), since)
 
 
 def _is_day(text: str) -> bool:

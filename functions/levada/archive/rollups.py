@@ -10,14 +10,12 @@ reads each gold object once and writes each rollup object once, not once per day
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
+from levada.archive.hints import Hint
 from levada.core import columns, keys, lake, parquet, rollups
 from levada.core.errors import ConfigError, ConflictError, LevadaError, UnavailableError
 from levada.core.periods import DAY_US, HOUR, HOUR_US, PERIODS, Calendar, Partition, us_of
@@ -28,6 +26,8 @@ GOLD = "gold/"
 MAX_OBJECTS = 512
 """Gold objects that are read and merged at a time."""
 MAX_BYTES = 32_000_000
+MAX_ROWS = 500_000
+"""Rows that wait for their rollup object to be merged."""
 RESERVE_S = 20.0
 """Nothing further is read with less time left; what has been merged is put."""
 Remaining = Callable[[], float]
@@ -66,8 +66,15 @@ class _Open:
     manifest: Manifest
     etag: str | None
     rows: pa.Table
+    fresh: list[pa.Table] = field(default_factory=list)
+    """What is to be merged with the rows: once per object, not once per day."""
+    waiting: int = 0
     days: set[str] = field(default_factory=set)
     dirty: bool = False
+
+    def settle(self) -> None:
+        self.rows = rollups.combine([self.rows, *self.fresh])
+        self.fresh, self.waiting = [], 0
 
 
 def make_due(blobs: BlobStore, calendar: Calendar, remaining_s: Remaining) -> Made:
@@ -201,6 +208,7 @@ class Run:
             if not one.dirty:
                 continue
             one.manifest.revision += 1
+            one.settle()
             try:
                 self._blobs.put_if(key, rollups.to_bytes(one.rows, one.partition, one.manifest), etag=one.etag)
             except ConflictError:
@@ -250,7 +258,10 @@ def _add(one: _Open, fresh: _Fresh, day: str, calendar: Calendar) -> None:
     rows = fresh.windows if any(us % HOUR_US for us in edges) else fresh.hours
     rows = rollups.between(rows, part.start_us, part.end_us)
     if rows.num_rows:
-        one.rows = rollups.combine([one.rows, rollups.regroup(rows, calendar, period)])
+        one.fresh.append(rollups.assigned(rows, calendar, period))
+        one.waiting += rows.num_rows
+    if one.waiting > MAX_ROWS:
+        one.settle()
 
 
 def _chunks(listed: Sequence[Blob]) -> Iterator[list[Blob]]:
@@ -262,40 +273,3 @@ def _chunks(listed: Sequence[Blob]) -> Iterator[list[Blob]]:
         some.append(blob)
     if some:
         yield some
-
-
-@dataclass(slots=True)
-class Hint:
-    """Which days of gold all rollups are known to hold. Only a saving: without it every day is looked into again."""
-
-    domain: str
-    zone: str
-    days: dict[str, str] = field(default_factory=dict)
-    """Day → digest of the names of its gold objects."""
-    etag: str | None = None
-
-    @classmethod
-    def load(cls, blobs: BlobStore, domain: str, calendar: Calendar) -> Hint:
-        try:
-            body, etag = blobs.get(keys.rollup_hint(domain))
-        except KeyError:
-            return cls(domain, calendar.name)
-        raw = json.loads(body)
-        return cls(domain, calendar.name, dict(raw["days"]) if raw["zone"] == calendar.name else {}, etag)
-
-    def knows(self, day: str, listed: Sequence[Blob]) -> bool:
-        return self.days.get(day) == _digest(listed)
-
-    def keep(self, blobs: BlobStore, finished: Mapping[str, Sequence[Blob]]) -> None:
-        if not finished:
-            return
-        self.days |= {day: _digest(listed) for day, listed in finished.items()}
-        body: dict[str, Any] = {"zone": self.zone, "days": dict(sorted(self.days.items()))}
-        try:
-            self.etag = blobs.put_if(keys.rollup_hint(self.domain), json.dumps(body).encode(), etag=self.etag)
-        except ConflictError:  # another run has noted what it knows
-            return
-
-
-def _digest(listed: Sequence[Blob]) -> str:
-    return hashlib.sha256("\n".join(blob.key for blob in listed).encode()).hexdigest()[:16]

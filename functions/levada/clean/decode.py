@@ -12,14 +12,15 @@ import msgspec
 import pyarrow as pa
 
 from levada.clean import json_rows
-from levada.clean.json_rows import INDEX, BadRow
+from levada.clean.bad_row import INDEX, BadRow
+from levada.clean.json_open import OPEN
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
 from levada.core.jsontext import NOT_JSON
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.kinesis_event import StreamRecord
 from levada.core.packs import Header
-from levada.domains.declaration import Domain
+from levada.domains.declaration import NUMBER, Domain
 
 LINE = "__line"
 """Line of the source file, 1 = its first line."""
@@ -177,7 +178,8 @@ def _check_columns(schema: pa.Schema, domain: Domain) -> None:
     seen = _seen.get(id(domain))
     if seen is not None and schema.equals(seen[1]):
         return
-    for name in (*domain.required, *RESERVED, REC, ROW):
+    names = schema.names if domain.open_metrics else domain.columns
+    for name in (*names, *RESERVED, REC, ROW, OPEN):
         wrong = _wrong_with(schema, name, domain)
         if wrong:
             raise BadRecordError("pack_columns", f"{name}: {wrong}")
@@ -195,7 +197,7 @@ def _wrong_with(schema: pa.Schema, name: str, domain: Domain) -> str | None:
     if len(found) > 1:
         return f"stands {len(found)} times"
     kind, types = found[0], pa.types
-    if name in (REC, ROW):
+    if name in (REC, ROW, OPEN):
         return "is a name of our own"
     if name == LINE:
         return None if types.is_integer(kind) else f"is {kind}: must be a whole number"
@@ -205,8 +207,10 @@ def _wrong_with(schema: pa.Schema, name: str, domain: Domain) -> str | None:
         kind = kind.value_type
     text = types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
     number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    if text or number or (types.is_temporal(kind) and name not in domain.metrics):
+    if text or number or (types.is_temporal(kind) and domain.columns.get(name) != NUMBER):
         return None
+    if name not in domain.columns:
+        return None  # open columns hold whatever they like
     return f"is {kind}: must be text or a number"
 
 

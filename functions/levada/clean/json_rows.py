@@ -18,23 +18,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.clean import numbers
+from levada.clean import json_open, numbers
+from levada.clean.bad_row import INDEX, BadRow
 from levada.core import columns
 from levada.core.jsontext import NOT_JSON
-from levada.domains.declaration import Domain
+from levada.domains.declaration import JSON, NUMBER, TEXT, Domain
 
-INDEX = "__index"
-"""Which of the objects a row came from, counted from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """An object that is no row: its index, payload, reason (a slug) and detail."""
-
-    row: int
-    payload: bytes
-    reason: str
-    detail: str
+__all__ = ["INDEX", "BadRow", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +41,10 @@ class _Reader:
     decoders: tuple[_Decoders, _Decoders]
     """For any object, and for those whose ``domain`` must not name another one."""
     fields: tuple[str, ...]
-    """Attribute of each required column, in order."""
+    """Attribute of each declared column, in order."""
+    kinds: dict[str, str]
+    """Declared columns, in order, with what they hold."""
+    telling: tuple[str, ...]
 
 
 _readers: dict[int, _Reader] = {}
@@ -65,25 +58,29 @@ def read(objects: Sequence[bytes], domain: Domain, *, own: bool = False) -> tupl
         own: refuse objects whose ``domain`` names another one.
 
     Returns:
-        (m rows: a column per required source column, text or float64, and ``__index`` int32; bad ones by index).
+        (m rows: a column per declared source column, text or float64, and ``__index`` int32; bad ones by index).
+        Of a domain with open metrics: a column per field that any of the objects has.
     """
+    if domain.open_metrics and domain.long is None:
+        return json_open.read(objects, domain, own=own)
     reader = _readers.get(id(domain)) or _reader(domain)
     n = len(objects)
-    blocks = [_block(objects[i : i + BLOCK], reader, domain, own=own) for i in range(0, max(1, n), BLOCK)]
+    blocks = [_block(objects[i : i + BLOCK], reader, own=own) for i in range(0, max(1, n), BLOCK)]
     failed = [i * BLOCK + at for i, block in enumerate(blocks) for at in block.failed]
     bad = [_explain(i, objects[i], domain) for i in failed]
     index = columns.count_up(n)
     index = index.filter(columns.all_but(n, failed)) if failed else index
-    found = {name: pa.concat_arrays([b.arrays[k] for b in blocks]) for k, name in enumerate(domain.required)}
+    found = {name: pa.concat_arrays([b.arrays[k] for b in blocks]) for k, name in enumerate(reader.kinds)}
     gone: set[int] = set()
     for name, texts in _texts_for_numbers(blocks).items():
-        found[name], wrong = _with_parsed(found[name], texts)
+        found[name], wrong = _with_parsed(found[name], texts, domain)
         for at in wrong:
             i = index[at].as_py()
             if at not in gone:
                 gone.add(at)
                 bad.append(BadRow(i, objects[i], "not_a_number", f"{name}={texts[at]!r}"))
-    gone |= _without_metric([found[name] for name in domain.metrics], index, gone, domain, objects, bad)
+    if reader.telling:
+        gone |= _without_metric([found[name] for name in reader.telling], index, gone, domain, objects, bad)
     table = pa.table(found | {INDEX: index})
     return table.filter(columns.all_but(len(index), gone)) if gone else table, bad
 
@@ -102,13 +99,13 @@ class _Block:
     """By metric: rows with text for a number, null in the array still."""
 
 
-def _block(objects: Sequence[bytes], reader: _Reader, domain: Domain, *, own: bool) -> _Block:
+def _block(objects: Sequence[bytes], reader: _Reader, *, own: bool) -> _Block:
     good, loose, failed = _decode_all(objects, reader.decoders[own])
     block = _Block([], failed, {})
-    for name, field in zip(domain.required, reader.fields, strict=True):
+    for (name, kind), field in zip(reader.kinds.items(), reader.fields, strict=True):
         values = list(map(attrgetter(field), good))
-        if name not in domain.metrics:
-            block.arrays.append(_texts(values))
+        if kind != NUMBER:
+            block.arrays.append(_texts(values) if kind == TEXT else _nested(values))
             continue
         texts = {at: values[at] for at in loose if type(values[at]) is str}
         for at in texts:
@@ -129,24 +126,27 @@ def _texts_for_numbers(blocks: Sequence[_Block]) -> dict[str, dict[int, str]]:
     return {name: texts for name, texts in found.items() if texts}
 
 
-def _with_parsed(values: pa.Array, texts: dict[int, str]) -> tuple[pa.Array, list[int]]:
+def _with_parsed(values: pa.Array, texts: dict[int, str], domain: Domain) -> tuple[pa.Array, list[int]]:
     """(the values with what these texts say; the rows whose text is no number)."""
-    parsed, wrong = numbers.parse(pa.array(texts.values(), pa.string()))
+    parsed, wrong = numbers.parse(pa.array(texts.values(), pa.string()), domain)
     where = pc.invert(columns.all_but(len(values), texts))
     return pc.replace_with_mask(values, where, parsed), list(compress(texts, wrong.to_pylist()))
 
 
 def _reader(domain: Domain) -> _Reader:
-    fields = tuple(f"f{i}" for i in range(len(domain.required)))
-    rename = dict(zip(fields, domain.required, strict=True))
+    kinds = domain.columns
+    fields = tuple(f"f{i}" for i in range(len(kinds)))
+    rename = dict(zip(fields, kinds, strict=True))
     literal: Any = Literal  # a type made at run time is none that a type checker knows
 
     def decoder(number: Any, named: Any) -> Callable[[bytes], Any]:
         spec: list[tuple[str, Any, Any]] = [
-            (field, number if name in domain.metrics else str | int | float | None, None)
-            for field, name in zip(fields, domain.required, strict=True)
+            (field, msgspec.Raw, msgspec.Raw())
+            if kind == JSON
+            else (field, number if kind == NUMBER else str | int | float | None, None)
+            for field, kind in zip(fields, kinds.values(), strict=True)
         ]
-        if "domain" not in domain.required:
+        if "domain" not in kinds:
             spec.append(("domain", named | None, None))
         return msgspec.json.Decoder(msgspec.defstruct("Row", spec, rename=rename, gc=False)).decode
 
@@ -155,7 +155,8 @@ def _reader(domain: Domain) -> _Reader:
         for named in (str, literal[domain.name])
     )
     # keeps the domain alive too, so that its id stays its own
-    return _readers.setdefault(id(domain), _Reader(domain, (next(any_or_own), next(any_or_own)), fields))
+    made = _Reader(domain, (next(any_or_own), next(any_or_own)), fields, kinds, domain.telling)
+    return _readers.setdefault(id(domain), made)
 
 
 MANY = 64
@@ -195,12 +196,11 @@ def _explain(i: int, text: bytes, domain: Domain) -> BadRow:
         return BadRow(i, text, "not_json", str(err))
     if not isinstance(item, dict):
         return BadRow(i, text, "not_an_object", f"a record is a JSON object, not {type(item).__name__}")
-    for name in domain.metrics:
-        if not isinstance(item.get(name), float | int | str | None) or isinstance(item.get(name), bool):
-            return BadRow(i, text, "not_a_number", f"{name}={item[name]!r}")
-    for name in domain.required:
-        if not isinstance(item.get(name), float | int | str | None) or isinstance(item.get(name), bool):
-            return BadRow(i, text, "not_a_text", f"{name}={item[name]!r}")
+    for reason, wanted in (("not_a_number", NUMBER), ("not_a_text", TEXT)):
+        for name, kind in domain.columns.items():
+            value = item.get(name)
+            if kind == wanted and (not isinstance(value, float | int | str | None) or isinstance(value, bool)):
+                return BadRow(i, text, reason, f"{name}={value!r}")
     if item.get("domain", domain.name) != domain.name:
         return BadRow(i, text, "unknown_domain", f"domain={item['domain']!r}: not {domain.name}")
     return BadRow(i, text, "not_a_number", "a number is larger than any float64")
@@ -213,6 +213,15 @@ def _texts(values: list[Any]) -> pa.Array:
         return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
 
 
+def _nested(values: list[msgspec.Raw]) -> pa.Array:
+    """JSON texts; of a string, what it holds, for that is how a table carries nested values."""
+    texts = [bytes(value) or None for value in values]
+    for i, one in enumerate(texts):
+        if one and one.startswith(b'"'):
+            texts[i] = msgspec.json.decode(one, type=str).encode()
+    return pa.array(texts, pa.binary()).cast(pa.string())
+
+
 def _without_metric(
     metrics: Sequence[pa.Array],
     index: pa.Array,
@@ -221,19 +230,18 @@ def _without_metric(
     objects: Sequence[bytes],
     bad: list[BadRow],
 ) -> set[int]:
-    """Rows in which no metric stands at all, not even as null: records of something else."""
+    """Rows in which no telling column stands at all, not even as null: records of something else."""
     found: set[int] = set()
     if not all(column.null_count for column in metrics):
         return found
-    empty = reduce(pc.and_, map(pc.is_null, metrics)) if metrics else pa.repeat(pa.scalar(True), len(index))
+    empty = reduce(pc.and_, map(pc.is_null, metrics))
     for at in pc.indices_nonzero(empty).to_pylist():
         if at in known:
             continue
         i = index[at].as_py()
         item = msgspec.json.decode(objects[i])
-        if not any(name in item for name in domain.metrics):
-            bad.append(
-                BadRow(i, objects[i], "no_known_field", f"has {sorted(item)}: none is a metric of {domain.name}")
-            )
+        if not any(name in item for name in domain.telling):
+            detail = f"has {sorted(item)}: none is a {'metric' if domain.is_wide else 'field'} of {domain.name}"
+            bad.append(BadRow(i, objects[i], "no_known_field", detail))
             found.add(at)
     return found

@@ -1,4 +1,4 @@
-"""What clean writes into the lake: bronze as it came, silver by day, quarantine for what was refused."""
+"""What clean writes into the lake: bronze as it came, silver and events by day, quarantine for what was refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.clean.normalise import Origin
+from levada.clean.shapes import Origin
 from levada.core import keys, parquet, quarantine
 from levada.core.keys import Span
 from levada.core.kinesis_event import Batch
@@ -54,17 +54,28 @@ def bronze_object(domain: str, span: Span, batch: Batch, records: Sequence[int],
 
 def silver_objects(domain: str, span: Span, rows: pa.Table, *, redrive: bool = False) -> Iterator[tuple[str, bytes]]:
     """One (key, Parquet) per day of event time; rows sorted by series, metric, time. redrive: see ``keys.silver``."""
+    for date, some in _by_day(rows, ("series", "metric")):
+        yield keys.silver(domain, date, span, redrive=redrive), parquet.to_bytes(some)
+
+
+def event_objects(domain: str, span: Span, rows: pa.Table, *, redrive: bool = False) -> Iterator[tuple[str, bytes]]:
+    """The same of events, sorted by entity and time."""
+    for date, some in _by_day(rows, ("entity_type", "entity_id")):
+        yield keys.events(domain, date, span, redrive=redrive), parquet.to_bytes(some)
+
+
+def _by_day(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
     days = pc.cast(rows["time"], pa.date32(), safe=False)
-    sortable = rows.append_column("__day", days).append_column("__series", _plain_text(rows["series"]))
-    sortable = sortable.append_column("__metric", _plain_text(rows["metric"]))
-    order = [("__day", "ascending"), ("__series", "ascending"), ("__metric", "ascending"), ("time", "ascending")]
+    sortable = rows.append_column("__day", days)
+    for name in names:
+        sortable = sortable.append_column(f"__{name}", _plain_text(rows[name]))
+    order = [("__day", "ascending"), *((f"__{name}", "ascending") for name in names), ("time", "ascending")]
     indices = pc.sort_indices(sortable, sort_keys=order)
     rows, days = rows.take(indices), days.take(indices).combine_chunks()
     runs = pc.run_end_encode(days)
     start = 0
     for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        date = keys.UNDATED if day is None else str(day)
-        yield keys.silver(domain, date, span, redrive=redrive), parquet.to_bytes(rows.slice(start, end - start))
+        yield keys.UNDATED if day is None else str(day), rows.slice(start, end - start)
         start = end
 
 

@@ -1,11 +1,10 @@
-"""Source rows to canonical rows, as the domain declares: pure column work, no loop over good rows."""
+"""Source rows to validated rows, as the domain declares: pure column work, no loop over good rows."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from math import isfinite
 from typing import NamedTuple
@@ -14,11 +13,16 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.clean import numbers, times
+from levada.clean import derived, happened, measured, numbers, times
 from levada.clean.decode import LINE, RAW, REASON, REC, ROW, Decoded
+from levada.clean.json_open import OPEN
+from levada.clean.shapes import Happened, Measured, Origin, Part, Wide, by_place, flat, melt
+from levada.clean.source import Fault, blank, column, text
 from levada.core import columns
-from levada.core.records import MEASUREMENT, Quality
+from levada.core.records import Quality
 from levada.domains.declaration import KEY_PARTS, Domain
+
+__all__ = ["Normal", "Origin", "Refused", "Wide", "melt", "normalise"]
 
 
 class Refused(NamedTuple):
@@ -33,33 +37,18 @@ class Refused(NamedTuple):
 
 
 @dataclass(slots=True)
-class Wide:
-    """Validated source rows of one domain, one column per metric still.
-
-    ``rows``: columns ``rec`` (int32, index of the record in the batch), ``row`` (int32), ``time``, site, unit, series
-    (dictionaries), and per metric ``v:<name>`` (float64, null when not valid) and ``q:<name>`` (uint8).
-    Ascending by (rec, row).
-    """
+class Normal:
+    """The good source rows of one domain, and what they become."""
 
     domain: Domain
     rows: pa.Table
+    """``rec`` (int32, index of the record in the batch), ``row`` (int32), ``time``, site, unit, series, and declared
+    metrics as in ``Wide``; ascending by (rec, row)."""
+    parts: list[Part] = field(default_factory=list)
 
-    def counts(self) -> Counter[str]:
-        """Rows, measurements, values, and what is missing or out of range, in all and per metric."""
-        n = self.rows.num_rows
-        out = Counter({"rows": n, "measurements": n * len(self.domain.metrics)})
-        if not n:
-            return out
-        out["undated"] = self.rows["time"].null_count
-        for metric in self.domain.metrics.values():
-            quality = self.rows[f"q:{metric.name}"]
-            values = n - self.rows[f"v:{metric.name}"].null_count
-            outside = pc.sum(pc.not_equal(pc.bit_wise_and(quality, int(Quality.OUT_OF_RANGE)), 0)).as_py()
-            out["values"] += values
-            for name, count in (("missing", n - values - outside), ("out_of_range", outside)):
-                out[name] += count
-                out[f"{name}:{metric.name}"] = count
-        return out
+
+TextOf = Callable[[int, int], bytes | None]
+"""Record and row → the row as it came, None where it came in columns."""
 
 
 def normalise(
@@ -67,31 +56,54 @@ def normalise(
     decoded: Sequence[tuple[int, Decoded]],
     *,
     latest_us: int,
-    text_of: Callable[[int, int], bytes | None] = lambda _record, _row: None,
-) -> tuple[Wide, list[Refused]]:
+    text_of: TextOf = lambda _record, _row: None,
+) -> tuple[Normal, list[Refused]]:
     """Validate the rows of all records of one domain.
 
     Args:
         decoded: (index of the record in the batch, its rows); rows that hold ``__rec`` know it themselves.
         latest_us: the latest event time to believe, microseconds; later rows are refused as ``future_time``.
-        text_of: record and row → the row as it came, None where it came in columns.
     """
     refused: list[Refused] = []
-    parts: list[pa.Table] = []
+    groups: list[_Group] = []
     for table in _same_schema(domain, decoded):
-        rows, bad = _validate(domain, table, latest_us, text_of)
-        parts.append(rows)
+        group, bad = _validate(domain, table, latest_us, text_of)
+        groups.append(group)
         refused.extend(bad)
-    if not parts:
-        return Wide(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
-    return Wide(domain, _in_order(pa.concat_tables(parts).combine_chunks())), refused
+    if not groups:
+        return Normal(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
+    rows = _in_order(pa.concat_tables([group.rows for group in groups]).combine_chunks())
+    return Normal(domain, rows, _parts(domain, rows, groups)), refused
+
+
+@dataclass(slots=True)
+class _Group:
+    """Good rows of one schema."""
+
+    rows: pa.Table
+    measured: list[pa.Table] = field(default_factory=list)
+    events: list[pa.Table] = field(default_factory=list)
+
+
+def _parts(domain: Domain, rows: pa.Table, groups: Sequence[_Group]) -> list[Part]:
+    parts: list[Part] = []
+    if domain.metrics and domain.long is None:
+        parts.append(Wide(domain, rows))
+    further = [table for group in groups for table in group.measured if table.num_rows]
+    if further:
+        parts.append(Measured(domain, by_place(pa.concat_tables(further).unify_dictionaries().combine_chunks())))
+    events = [table for group in groups for table in group.events if table.num_rows]
+    if events:
+        together = by_place(pa.concat_tables(events).unify_dictionaries().combine_chunks())
+        parts.append(Happened(domain, happened.numbered(together)))
+    return parts
 
 
 def _in_order(rows: pa.Table) -> pa.Table:
     """By record and row: the order of the stream is what fences downstream rely on."""
-    rec = _flat(rows, "rec")
+    rec = flat(rows, "rec")
     if pc.any(pc.less(rec[1:], rec[:-1]), min_count=0).as_py():
-        return rows.take(pc.sort_indices(rows, [("rec", "ascending"), ("row", "ascending")]))
+        return by_place(rows)
     return rows  # a record's rows stand together and in order
 
 
@@ -103,6 +115,8 @@ def _same_schema(domain: Domain, decoded: Sequence[tuple[int, Decoded]]) -> Iter
         if last is None or not schema.equals(last):
             last, group = schema, groups.setdefault(tuple((f.name, f.type, f.nullable) for f in schema), [])
         group.append((index, one.rows))
+    own = (LINE, RAW, REASON, ROW, REC, OPEN)
+    wanted = (*domain.columns, *own)
     for group in groups.values():
         table = pa.concat_tables([rows for _, rows in group])
         counts = [rows.num_rows for _, rows in group]
@@ -110,67 +124,105 @@ def _same_schema(domain: Domain, decoded: Sequence[tuple[int, Decoded]]) -> Iter
             table = table.append_column(REC, columns.repeat_each([index for index, _ in group], counts))
         if ROW not in table.schema.names:
             table = table.append_column(ROW, columns.count_up_each(counts))
-        there = set(table.schema.names)
-        wanted = (*domain.required, LINE, RAW, REASON, ROW, REC)
-        yield table.select([name for name in wanted if name in there]).combine_chunks()
+        there = dict.fromkeys(table.schema.names)
+        if domain.open_metrics and domain.long is None:
+            some = [name for name in there if not name.startswith("__") or name in own]
+        else:
+            some = [name for name in wanted if name in there]
+        yield table.select(some).combine_chunks()
 
 
-def _validate(
-    domain: Domain, table: pa.Table, latest_us: int, text_of: Callable[[int, int], bytes | None]
-) -> tuple[pa.Table, list[Refused]]:
-    faults: list[tuple[str, str, pa.Array]] = []  # reason, column, where
+def _validate(domain: Domain, table: pa.Table, latest_us: int, text_of: TextOf) -> tuple[_Group, list[Refused]]:
+    faults, out = _base(domain, table, latest_us)
+    rows = pa.table(out)
+    if domain.is_wide:
+        faults = [fault for fault in faults if fault.where.true_count]
+        if not faults:
+            return _Group(rows), []
+        bad = _any(faults)
+        return _Group(rows.filter(pc.invert(bad))), _refused(table, faults, bad, text_of)
+    more = measured.of(domain, table, rows, faults)
+    view = happened.source(domain, table, rows, faults)
+    events = happened.of(domain, view, rows, faults)
+    faults = [fault for fault in faults if fault.where.true_count]
+    made = derived.run(domain, view, rows, pc.invert(_any(faults)) if faults else None)
+    faults, more = [*faults, *made.faults], [*more, *made.measurements]
+    events = events if made.events is None else made.events
+    if not faults:
+        return _Group(rows, more, events), []
+    bad = _any(faults)
+    lost = rows.filter(bad).select(["rec", "row"])
+    group = _Group(rows.filter(pc.invert(bad)), [_without(t, lost) for t in more], [_without(t, lost) for t in events])
+    return group, _refused(table, faults, bad, text_of)
+
+
+def _base(domain: Domain, table: pa.Table, latest_us: int) -> tuple[list[Fault], dict[str, pa.Array]]:
+    """What every shape has: where a row stands, its time and keys; and the declared metrics of wide rows."""
+    faults: list[Fault] = []
     if REASON in table.schema.names:
-        faults.append(("", REASON, pc.is_valid(_flat(table, REASON))))
-    time, wrong = times.parse([_text(table, name) for name in domain.time.columns], domain.time)
-    faults.append(("not_a_time", " ".join(domain.time.columns), wrong))
-    faults.append(("future_time", " ".join(domain.time.columns), pc.greater(time.cast(pa.int64()), latest_us)))
-    out: dict[str, pa.Array] = {"rec": _flat(table, REC), "row": _flat(table, ROW), "time": time}
+        faults.append(Fault("", REASON, pc.is_valid(flat(table, REASON))))
+    names = " ".join(domain.time.columns)
+    time, wrong = times.parse([text(table, name, domain) for name in domain.time.columns], domain.time)
+    faults.append(Fault("not_a_time", names, wrong))
+    faults.append(Fault("future_time", names, pc.fill_null(pc.greater(time.cast(pa.int64()), latest_us), False)))
+    faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]
+    out: dict[str, pa.Array] = {"rec": flat(table, REC), "row": flat(table, ROW), "time": time}
     for part in KEY_PARTS:
         out[part] = _key(domain, table, part)
-    parsed = numbers.parse_all([_values(table, column) for column in domain.metrics])
-    for (column, metric), (values, not_number) in zip(domain.metrics.items(), parsed, strict=True):
-        values, quality = numbers.judge(values, metric, domain.sentinels)
-        faults.append(("not_a_number", column, not_number))
-        out[f"v:{metric.name}"] = values
-        out[f"q:{metric.name}"] = quality
-    if time.null_count:
-        zero, undated = pa.scalar(0, pa.uint8()), pa.scalar(int(Quality.UNDATED), pa.uint8())
-        flag = pc.if_else(pc.is_null(time), undated, zero)
-        out |= {name: pc.bit_wise_or(q, flag) for name, q in out.items() if name.startswith("q:")}
-    rows = pa.table(out)
-    faults = [(reason, column, pc.fill_null(where, False)) for reason, column, where in faults if where.true_count]
-    if not faults:
-        return rows, []
-    bad = reduce(pc.or_, (where for _, _, where in faults))
-    return rows.filter(pc.invert(bad)), _refused(table, faults, bad, text_of)
+    if domain.metrics and domain.long is None:
+        parsed = numbers.parse_all([column(table, name) for name in domain.metrics], domain)
+        for (name, metric), (values, not_number) in zip(domain.metrics.items(), parsed, strict=True):
+            values, quality = numbers.judge(values, metric, domain.sentinels)
+            faults.append(Fault("not_a_number", name, not_number))
+            out[f"v:{metric.name}"] = values
+            out[f"q:{metric.name}"] = quality
+        if time.null_count:
+            zero, undated = pa.scalar(0, pa.uint8()), pa.scalar(int(Quality.UNDATED), pa.uint8())
+            flag = pc.if_else(pc.is_null(time), undated, zero)
+            out |= {name: pc.bit_wise_or(q, flag) for name, q in out.items() if name.startswith("q:")}
+    return faults, out
 
 
-def _refused(
-    table: pa.Table,
-    faults: Sequence[tuple[str, str, pa.Array]],
-    bad: pa.Array,
-    text_of: Callable[[int, int], bytes | None],
-) -> list[Refused]:
+def _any(faults: Sequence[Fault]) -> pa.Array:
+    return reduce(pc.or_, (fault.where for fault in faults))
+
+
+def _without(rows: pa.Table, lost: pa.Table) -> pa.Table:
+    """The rows that come of none of the lost source rows."""
+    return rows.filter(pc.invert(pc.is_in(_place(rows), _place(lost))))
+
+
+def _place(rows: pa.Table) -> pa.Array:
+    return pc.add(pc.shift_left(flat(rows, "rec").cast(pa.int64()), 32), flat(rows, "row").cast(pa.int64()))
+
+
+def _refused(table: pa.Table, faults: Sequence[Fault], bad: pa.Array, text_of: TextOf) -> list[Refused]:
     where = pc.indices_nonzero(bad)
-    first: dict[int, tuple[str, str]] = {}  # of several faults the first counts
-    for reason, column, flags in reversed(faults):
-        first |= dict.fromkeys(pc.indices_nonzero(flags.take(where)).to_pylist(), (reason, column))
+    first: dict[int, Fault] = {}  # of several faults the first counts
+    for fault in reversed(faults):
+        first |= dict.fromkeys(pc.indices_nonzero(fault.where.take(where)).to_pylist(), fault)
     taken = table.take(where)
     rows = {name: _plain(taken[name]).to_pylist() for name in taken.schema.names}
     sent = [name for name in rows if not name.startswith("__")]
     lines = rows.get(LINE) or [None] * len(where)
     refused = []
-    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *(rows[n] for n in sent), strict=True)):
-        reason, column = first[i]
-        if column == REASON:
+    exact = [_exact(rows[name]) for name in sent]
+    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *exact, strict=True)):
+        fault = first[i]
+        reason, name = fault.reason, fault.column
+        if name == REASON:
             reason, _, detail = rows[REASON][i].partition(": ")
             payload = rows[RAW][i].encode()
         else:
-            there = [name for name in column.split(" ") if name in rows]  # the columns of a time, one may be missing
-            shown = rows[column][i] if column in rows else " ".join(str(rows[name][i]) for name in there)
-            detail = f"{column}={shown!r}"
-            text = text_of(record, row)
-            payload = _to_json(dict(zip(sent, values, strict=True))) if text is None else text
+            if fault.details:
+                detail = fault.details[where[i].as_py()]
+            elif name in rows:
+                detail = f"{name}={rows[name][i]!r}"
+            else:  # the columns of a time, one may be missing
+                shown = " ".join(str(rows[n][i]) for n in name.split(" ") if n in rows)
+                detail = f"{name}={shown!r}"
+            came = text_of(record, row)
+            payload = _ENCODE(dict(zip(sent, values, strict=True))) if came is None else came
         refused.append(Refused(record, row, lines[i], payload, reason, detail))
     return refused
 
@@ -180,84 +232,17 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _to_json(row: dict[str, object]) -> bytes:
-    for value in row.values():
-        if type(value) is float and not isfinite(value):
-            return _ENCODE(row).encode()  # NaN as it came: msgspec makes it null
-    return msgspec.json.encode(row, enc_hook=str)
+def _exact(values: list[object]) -> list[object]:
+    """NaN and infinity as they came: msgspec makes them null."""
+    return [msgspec.Raw(json.dumps(v)) if type(v) is float and not isfinite(v) else v for v in values]
 
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
-
-
-def _flat(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name)
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
-
-
-def _values(table: pa.Table, name: str) -> pa.Array:
-    return _flat(table, name) if name in table.schema.names else pa.nulls(table.num_rows, pa.float64())
-
-
-def _text(table: pa.Table, name: str) -> pa.Array:
-    """Strings, or a dictionary of strings."""
-    column = _values(table, name)
-    kind = column.type
-    as_it_is = pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)
-    return column if as_it_is else column.cast(pa.string())
+_ENCODE = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def _key(domain: Domain, table: pa.Table, part: str) -> pa.DictionaryArray:
     if part not in domain.keys:
         return columns.constant(domain.constants.get(part, ""), table.num_rows)
-    names = columns.coded(_text(table, domain.keys[part]))
+    names = columns.coded(text(table, domain.keys[part], domain))
     trimmed = pc.utf8_trim_whitespace(names.dictionary)
     return names if trimmed.equals(names.dictionary) else trimmed.take(names.indices).dictionary_encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Identity of the records of a batch, by index: what every canonical row carries."""
-
-    shard: str
-    sequences: Sequence[str]
-    """Padded."""
-    sources: Sequence[str]
-    positions: Sequence[int]
-    tenants: Sequence[str]
-
-
-def melt(wide: Wide, rows: pa.Table, origin: Origin) -> pa.Table:
-    """Canonical MEASUREMENT rows of these source rows: one per metric; metric by metric, each in the rows' order."""
-    metrics = [m.name for m in wide.domain.metrics.values()]
-    n, k = rows.num_rows, len(metrics)
-    rec = _flat(rows, "rec").dictionary_encode()
-    records = rec.dictionary.to_pylist()  # only those that these rows are of: a lane has few of a batch's records
-
-    def per_record(values: Sequence[str]) -> pa.Array:
-        texts = pa.array([values[i] for i in records], pa.string()).dictionary_encode()  # equal texts share a code
-        return pa.DictionaryArray.from_arrays(texts.indices.take(rec.indices), texts.dictionary)
-
-    def tiled(column: pa.Array) -> pa.ChunkedArray:
-        return pa.chunked_array([column] * k, type=column.type)
-
-    def same(text: str) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), n * k), pa.array([text]))
-
-    codes = pa.concat_arrays([pa.repeat(pa.scalar(i, pa.int32()), n) for i in range(k)])
-    arrays = {
-        "time": tiled(_flat(rows, "time")),
-        "domain": same(wide.domain.name),
-        "tenant": tiled(per_record(origin.tenants)),
-        **{part: tiled(_flat(rows, part)) for part in KEY_PARTS},
-        "metric": pa.DictionaryArray.from_arrays(codes, pa.array(metrics, pa.string())),
-        "value": pa.chunked_array([_flat(rows, f"v:{m}") for m in metrics], type=pa.float64()),
-        "quality": pa.chunked_array([_flat(rows, f"q:{m}") for m in metrics], type=pa.uint8()),
-        "event_id": pa.nulls(n * k, pa.string()),
-        "shard": same(origin.shard),
-        "sequence": tiled(per_record(origin.sequences)),
-        "source": tiled(per_record(origin.sources)),
-        "position": tiled(pa.array([origin.positions[i] for i in records], pa.int64()).take(rec.indices)),
-        "row": tiled(_flat(rows, "row")),
-    }
-    return pa.table([arrays[f.name] for f in MEASUREMENT], schema=MEASUREMENT).unify_dictionaries().combine_chunks()

@@ -6,15 +6,17 @@ whole column is cheaper than a mask of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import reduce
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.core import columns
 from levada.core.records import Quality
-from levada.domains.declaration import Metric
+from levada.domains.declaration import Domain, Metric
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _IN_NUMBERS = "0123456789.eE+-"
@@ -24,13 +26,13 @@ _NONE = pa.nulls(1, pa.float64())[0]  # pa.scalar would import pandas where it i
 MAX_JOINED_BYTES = 1 << 28
 
 
-def parse_all(found: Sequence[pa.Array]) -> list[tuple[pa.Array, pa.Array]]:
+def parse_all(found: Sequence[pa.Array], domain: Domain | None = None) -> list[tuple[pa.Array, pa.Array]]:
     """``parse`` of each column; those that are text in one go, for a kernel's call costs as much as 500 rows."""
     texts = [i for i, column in enumerate(found) if pa.types.is_string(column.type)]
     if len(texts) < 2 or sum(found[i].nbytes for i in texts) > MAX_JOINED_BYTES:
-        return [parse(column) for column in found]
-    values, wrong = parse(pa.concat_arrays([found[i] for i in texts]))
-    out = [parse(column) if i not in texts else (column, column) for i, column in enumerate(found)]
+        return [parse(column, domain) for column in found]
+    values, wrong = parse(pa.concat_arrays([found[i] for i in texts]), domain)
+    out = [parse(column, domain) if i not in texts else (column, column) for i, column in enumerate(found)]
     start = 0
     for i in texts:
         n = len(found[i])
@@ -39,15 +41,17 @@ def parse_all(found: Sequence[pa.Array]) -> list[tuple[pa.Array, pa.Array]]:
     return out
 
 
-def parse(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+def parse(column: pa.Array, domain: Domain | None = None) -> tuple[pa.Array, pa.Array]:
     """(float64 of n, null where the field is empty; booleans of n, true where text is there that is no number).
 
-    A comma is a decimal comma. Infinity and NaN are no numbers.
+    A comma is a decimal comma, unless the domain says how its numbers are written. Infinity and NaN are no numbers.
     """
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
         return _finite(column.cast(pa.float64(), safe=False))  # a whole number beyond 2^53 is rounded
     text = column.cast(kind)
+    if domain is not None and (domain.decimal or domain.affixes or domain.missing):
+        return _as_written(text, domain)
     # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
     cut = pc.binary_length(pc.ascii_trim(text, _IN_NUMBERS))
     odd = pc.or_(pc.greater(cut, 0), pc.equal(pc.binary_length(text), 0))
@@ -62,6 +66,32 @@ def parse(column: pa.Array) -> tuple[pa.Array, pa.Array]:
         some, wrong_some = _of_any(text.filter(odd))
         values, wrong = pc.replace_with_mask(values, odd, some), pc.replace_with_mask(wrong, odd, wrong_some)
     return values, wrong
+
+
+def _as_written(text: pa.Array, domain: Domain) -> tuple[pa.Array, pa.Array]:
+    """Text of a domain with marks for missing values, a decimal mark, thousands or affixes of its own."""
+    nothing = pa.scalar(None, text.type)
+    text = marked(pc.utf8_trim(text, " \t\u00a0\u202f" + domain.affixes) if domain.affixes else text, domain)
+    wrong = columns.zeros(len(text), pa.bool_())
+    if domain.thousands:
+        mark, end = re.escape(domain.thousands), re.escape(domain.decimal)
+        grouped = pc.match_substring_regex(text, rf"\A\s*[+-]?\d{{1,3}}({mark}\d{{3}})+({end}\d*)?\s*\z")
+        text = pc.if_else(grouped, pc.replace_substring(text, domain.thousands, ""), text)
+    if domain.decimal:
+        other = "," if domain.decimal == "." else "."
+        wrong = pc.fill_null(pc.match_substring(text, other), False)
+        text = pc.if_else(wrong, nothing, text)
+    values, none = parse(text)
+    return values, pc.or_(wrong, none)
+
+
+def marked(text: pa.Array, domain: Domain) -> pa.Array:
+    """Null for each of the domain's marks of a missing value."""
+    if not domain.missing:
+        return text
+    marks = pa.array([mark.strip().lower() for mark in domain.missing], pa.string()).cast(text.type)
+    found = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), marks)
+    return pc.if_else(found, pa.scalar(None, text.type), text) if found.true_count else text
 
 
 def _of_any(text: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -93,22 +123,47 @@ def _finite(values: pa.Array) -> tuple[pa.Array, pa.Array]:
     return pc.if_else(wrong, _NONE, values), wrong
 
 
-def judge(values: pa.Array, metric: Metric, sentinels: tuple[float, ...]) -> tuple[pa.Array, pa.Array]:
-    """(values with null for whatever is not valid; quality flags, uint8)."""
+class Bounds(NamedTuple):
+    """What ``Metric`` says, for each of n values: arrays of float64, or nothing."""
+
+    low: pa.Array | None
+    high: pa.Array | None
+    scale: pa.Array | float
+    offset: pa.Array | float
+
+
+def judge(values: pa.Array, metric: Metric | Bounds, sentinels: tuple[float, ...]) -> tuple[pa.Array, pa.Array]:
+    """(values with null for whatever is not valid, in the metric's unit of measurement; quality flags, uint8)."""
     quality = columns.zeros(len(values), pa.uint8())
     if values.null_count:
         quality = _flag(pc.is_null(values), Quality.MISSING)
-    sentinel = _any([pc.equal(values, mark) for mark in sentinels])
+    values, sentinel = without(values, sentinels)
+    values, overflown = _scaled(values, metric)
     limits = [] if metric.low is None else [pc.less(values, metric.low)]
     limits += [] if metric.high is None else [pc.greater(values, metric.high)]
-    outside = _any(limits)
-    if outside is not None and sentinel is not None:
-        outside = pc.and_(outside, pc.invert(sentinel))
+    outside = _any([*limits, *overflown])
     for where, flag in ((sentinel, Quality.SENTINEL), (outside, Quality.OUT_OF_RANGE)):
         if where is not None:
             quality = pc.bit_wise_or(quality, _flag(where, flag))
-            values = pc.if_else(where, _NONE, values)
+    if outside is not None:
+        values = pc.if_else(outside, _NONE, values)
     return values, quality
+
+
+def without(values: pa.Array, sentinels: tuple[float, ...]) -> tuple[pa.Array, pa.Array | None]:
+    """(the values with null for those that mean none; where these were, None for nowhere)."""
+    where = _any([pc.equal(values, mark) for mark in sentinels])
+    return (values if where is None else pc.if_else(where, _NONE, values)), where
+
+
+def _scaled(values: pa.Array, metric: Metric | Bounds) -> tuple[pa.Array, list[pa.Array]]:
+    """(in the metric's unit of measurement; where that is beyond any float)."""
+    if isinstance(metric.scale, pa.Array) or metric.scale != 1:
+        values = pc.add(pc.multiply(values, metric.scale), metric.offset)
+        return values, [pc.invert(pc.is_finite(values))]
+    if isinstance(metric.offset, pa.Array) or metric.offset:
+        values = pc.add(values, metric.offset)
+    return values, []
 
 
 def _any(masks: list[pa.Array]) -> pa.Array | None:

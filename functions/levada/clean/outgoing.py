@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.clean.normalise import Origin, Wide, melt
+from levada.clean.shapes import Origin, Part
 from levada.core import columns, packs
 from levada.core.packs import ARROW_ZSTD, MAX_PACK_BYTES, Header, lane_of, partition_key
 from levada.core.positions import Position, RowFences, ShardToken
@@ -33,30 +33,30 @@ class Chain:
         self.lanes.add(lane, self.lanes.end(lane), until, self.now_s)
 
 
-def entries(wide: Wide, token: ShardToken, origin: Origin, chain: Chain) -> Iterator[Entry]:
-    """The records to publish, each lane's in the order of the raw stream; moves the chain on."""
-    if not wide.rows.num_rows:
+def entries(part: Part, token: ShardToken, origin: Origin, chain: Chain) -> Iterator[Entry]:
+    """The records to publish, each lane's in the order of the raw stream, no source row cut in two; moves the chain."""
+    if not part.rows.num_rows:
         return
-    step = max(1, MAX_ROWS // max(1, len(wide.domain.metrics)))
-    for tenant, lane, rows in _lanes(wide, origin):
-        for start in range(0, rows.num_rows, step):
-            yield from _encode(wide, rows.slice(start, step), token, origin, tenant, lane, chain)
+    step = max(1, MAX_ROWS // max(1, part.per_row))
+    for tenant, lane, rows in _lanes(part, origin):
+        for some in _cut(rows, step):
+            yield from _encode(part, some, token, origin, tenant, lane, chain)
 
 
-def lane_name(token: str, domain: str, tenant: str, lane: int) -> str:
+def lane_name(token: str, domain: str, tenant: str, lane: int, *, event: bool = False) -> str:
     """What the next stage's fence knows this lane by: rows in it come in the order of the raw stream."""
-    return f"{token}#{domain}#{tenant}#{lane:02d}"
+    return f"{token}#{domain}#{tenant}#{'e' if event else ''}{lane:02d}"
 
 
-def _lanes(wide: Wide, origin: Origin) -> Iterator[tuple[str, int, pa.Table]]:
-    rows = wide.rows
+def _lanes(part: Part, origin: Origin) -> Iterator[tuple[str, int, pa.Table]]:
+    rows = part.rows
     tenants = pa.array(origin.tenants, pa.string()).take(rows["rec"].combine_chunks())
-    parts = [rows[name].cast(pa.string()).combine_chunks() for name in ("site", "unit", "series")]
+    parts = [rows[name].cast(pa.string()).combine_chunks() for name in part.lane_parts]
     names = pc.binary_join_element_wise(tenants, *parts, SEPARATOR).dictionary_encode()
     groups: dict[tuple[str, int], list[int]] = {}
     for code, name in enumerate(names.dictionary.to_pylist()):
         tenant = name.partition(SEPARATOR)[0]
-        groups.setdefault((tenant, lane_of(f"{wide.domain.name}{SEPARATOR}{name}")), []).append(code)
+        groups.setdefault((tenant, lane_of(f"{part.domain.name}{SEPARATOR}{name}")), []).append(code)
     if len(groups) == 1:
         yield *next(iter(groups)), rows
         return
@@ -64,30 +64,51 @@ def _lanes(wide: Wide, origin: Origin) -> Iterator[tuple[str, int, pa.Table]]:
         yield tenant, lane, rows.filter(pc.is_in(names.indices, pa.array(codes, names.indices.type)))
 
 
+def _cut(rows: pa.Table, step: int) -> Iterator[pa.Table]:
+    """Pieces of ``step`` rows, or more where a source row would be cut in two."""
+    start = 0
+    while start < rows.num_rows:
+        end = _boundary(rows, start, min(rows.num_rows, start + step))
+        yield rows.slice(start, end - start)
+        start = end
+
+
+def _boundary(rows: pa.Table, start: int, at: int) -> int:
+    """The last place from start + 1 to ``at`` where a source row begins, else the first one behind."""
+    n: int = rows.num_rows
+    ends = (*range(at, start, -1), *range(at + 1, n)) if at < n else ()
+    end: int
+    for end in ends:
+        if any(rows[name][end - 1].as_py() != rows[name][end].as_py() for name in ("row", "rec")):
+            return end
+    return n
+
+
 def _encode(
-    wide: Wide, rows: pa.Table, token: ShardToken, origin: Origin, tenant: str, lane: int, chain: Chain
+    part: Part, rows: pa.Table, token: ShardToken, origin: Origin, tenant: str, lane: int, chain: Chain
 ) -> Iterator[Entry]:
-    table = melt(wide, rows, origin)
-    name, last = lane_name(str(token), wide.domain.name, tenant, lane), _at(rows, rows.num_rows - 1, origin)
+    table, last = part.canonical(rows, origin), _at(rows, rows.num_rows - 1, origin)
+    name = lane_name(str(token), part.domain.name, tenant, lane, event=part.is_event)
+    extra: dict[str, object] = {"after": chain.end(name), "first": _at(rows, 0, origin), "last": last}
     header = Header(
-        domain=wide.domain.name,
+        domain=part.domain.name,
         tenant=tenant,
         source=name,
         position=0,
         count=table.num_rows,
         codec=ARROW_ZSTD,
-        extra={"after": chain.end(name), "first": _at(rows, 0, origin), "last": last},
+        extra=extra | ({"kind": "event"} if part.is_event else {}),
     )
     data = packs.encode(header, columns.to_bytes(table))
     if len(data) <= MAX_PACK_BYTES:
         chain.move(name, last)
         yield Entry(partition_key(lane), data)
         return
-    half = rows.num_rows // 2
-    if not half:
-        raise ValueError(f"one row of {wide.domain.name} makes a record of {len(data)} bytes: at most {MAX_PACK_BYTES}")
-    yield from _encode(wide, rows.slice(0, half), token, origin, tenant, lane, chain)
-    yield from _encode(wide, rows.slice(half), token, origin, tenant, lane, chain)
+    half = _boundary(rows, 0, max(1, rows.num_rows // 2))
+    if half == rows.num_rows:
+        raise ValueError(f"one row of {part.domain.name} makes a record of {len(data)} bytes: at most {MAX_PACK_BYTES}")
+    yield from _encode(part, rows.slice(0, half), token, origin, tenant, lane, chain)
+    yield from _encode(part, rows.slice(half), token, origin, tenant, lane, chain)
 
 
 def _at(rows: pa.Table, i: int, origin: Origin) -> Position:

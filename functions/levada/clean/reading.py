@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold
 from levada.clean.json_rows import INDEX
-from levada.clean.normalise import Refused, Wide, normalise
+from levada.clean.normalise import Normal, Refused, normalise
+from levada.clean.shapes import Part
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
 from levada.core.keys import UNKNOWN_DOMAIN
@@ -26,8 +27,10 @@ class Reading:
     """Of the records that are packs."""
     records: dict[str, list[int]] = field(default_factory=dict)
     """Domain → the records that could be read as a whole."""
-    tables: list[Wide] = field(default_factory=list)
-    """Good rows, one table per domain."""
+    good: list[Normal] = field(default_factory=list)
+    """Source rows that are good, by domain."""
+    tables: list[Part] = field(default_factory=list)
+    """What they become: one table per domain and kind."""
     bad: list[tuple[Refused, str]] = field(default_factory=list)
     """Records and rows that were refused, with their domain."""
     duplicates: list[Header] = field(default_factory=list)
@@ -47,6 +50,13 @@ class Rules:
     """Of records that name none."""
     latest_us: int
     """The latest event time to believe, microseconds since 1970-01-01 UTC."""
+    now_us: int | None = None
+    """For domains with a skew of their own; None: these keep to ``latest_us`` too."""
+
+    def latest_of(self, domain: Domain) -> int:
+        if domain.skew_s is None or self.now_us is None:
+            return self.latest_us
+        return self.now_us + domain.skew_s * 1_000_000
 
 
 def read(batch: Batch, first: int, rules: Rules, accept: Callable[[Header], bool]) -> Reading:
@@ -64,8 +74,9 @@ def read(batch: Batch, first: int, rules: Rules, accept: Callable[[Header], bool
         _plain(plain, sorting)
     sorting.read_lines()
     for domain, found in sorting.decoded.items():
-        wide, refused = _normalise(domain, found, sorting)
-        out.tables.append(wide)
+        normal, refused = _normalise(domain, found, sorting)
+        out.good.append(normal)
+        out.tables.extend(normal.parts)
         out.bad.extend((bad, domain) for bad in refused)
     return out
 
@@ -157,12 +168,12 @@ def _plain(plain: Sequence[int], to: _Sorting) -> None:
             to.refuse(i, err, UNKNOWN_DOMAIN)
 
 
-def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) -> tuple[Wide, list[Refused]]:
-    def attempt(some: Sequence[tuple[int, Decoded]]) -> tuple[Wide, list[Refused]]:
+def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) -> tuple[Normal, list[Refused]]:
+    def attempt(some: Sequence[tuple[int, Decoded]]) -> tuple[Normal, list[Refused]]:
         return normalise(
             to.rules.domains[domain],
             some,
-            latest_us=to.rules.latest_us,
+            latest_us=to.rules.latest_of(to.rules.domains[domain]),
             text_of=lambda record, row: to.text_of(domain, record, row),
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from levada.clean import lake, outgoing, redriven
-from levada.clean.normalise import Origin, Refused, melt
+from levada.clean.normalise import Origin, Refused
 from levada.clean.reading import Reading, Rules, read
 from levada.clean.state import STAGE, CleanState
 from levada.core import keys, lineage
@@ -59,14 +59,19 @@ def run(batch: Batch, deps: CleanDeps) -> Summary:
     summary = Summary(records=len(batch), duplicates=first)
     if first == len(batch):
         return summary
-    rules = Rules(domains=deps.domains, tenant=deps.tenant, latest_us=(now_s + deps.max_skew_s) * 1_000_000)
+    rules = Rules(
+        domains=deps.domains,
+        tenant=deps.tenant,
+        latest_us=(now_s + deps.max_skew_s) * 1_000_000,
+        now_us=now_s * 1_000_000,
+    )
     found = read(batch, first, rules, lambda h: state.fences.apply(h.source, h.position, now_s))
     _count(found, state)
     origin = _origin(batch, found, token, deps.tenant)
     _write_lake(batch, found, Span(token, batch.sequences[first], batch.sequences[-1]), origin, deps)
-    fresh = [redriven.unpublished(wide, found.headers) for wide in found.tables]
+    fresh = [redriven.unpublished(part, found.headers) for part in found.tables]
     entries = [
-        entry for wide in fresh for entry in outgoing.entries(wide, token, origin, outgoing.Chain(state.lanes, now_s))
+        entry for part in fresh for entry in outgoing.entries(part, token, origin, outgoing.Chain(state.lanes, now_s))
     ]
     summary.published = publish(deps.sink, entries, deps.clock).records
     state.mark, state.updated_s = int(batch.sequences[-1]), now_s
@@ -75,7 +80,7 @@ def run(batch: Batch, deps: CleanDeps) -> Summary:
     deps.blobs.put_if(keys.checkpoint(STAGE, token), state.to_checkpoint().to_bytes(), etag=etag)
     summary.duplicates += len(found.duplicates)
     summary.applied = len(batch) - summary.duplicates
-    summary.rows, summary.quarantined = sum(w.rows.num_rows for w in found.tables), found.quarantined
+    summary.rows, summary.quarantined = sum(n.rows.num_rows for n in found.good), found.quarantined
     return summary
 
 
@@ -102,8 +107,11 @@ def _origin(batch: Batch, found: Reading, token: ShardToken, tenant: str) -> Ori
 def _count(found: Reading, state: CleanState) -> None:
     for header in found.duplicates:
         state.count(header.domain)["duplicates"] += 1
-    for wide in found.tables:
-        state.count(wide.domain.name).update(wide.counts())
+    for normal in found.good:
+        if normal.rows.num_rows:
+            state.count(normal.domain.name).update(rows=normal.rows.num_rows, undated=normal.rows["time"].null_count)
+    for part in found.tables:
+        state.count(part.domain.name).update(part.counts())
     for bad, domain in found.bad:
         state.count(domain).update({"quarantined": 1, f"quarantined:{bad.reason}": 1})
 
@@ -113,10 +121,11 @@ def _write_lake(batch: Batch, found: Reading, span: Span, origin: Origin, deps: 
     for domain, records in found.records.items():
         objects.append(lake.bronze_object(domain, span, batch, sorted(records), origin))
     again = redriven.domains(found)
-    for wide in found.tables:
-        if wide.rows.num_rows:
-            name, rows = wide.domain.name, melt(wide, wide.rows, origin)
-            objects.extend(lake.silver_objects(name, span, rows, redrive=name in again))
+    for part in found.tables:
+        if part.rows.num_rows:
+            name, rows = part.domain.name, part.canonical(part.rows, origin)
+            write = lake.event_objects if part.is_event else lake.silver_objects
+            objects.extend(write(name, span, rows, redrive=name in again))
     refused = [_quarantined(bad, domain, batch, found, origin) for bad, domain in found.bad]
     objects.extend(lake.quarantine_objects(STAGE, span, refused))
     deps.blobs.put_all(objects)

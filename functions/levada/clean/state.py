@@ -10,7 +10,7 @@ from levada.core.checkpoint import Checkpoint
 from levada.core.positions import PackFences, RowFences
 
 STAGE = "clean"
-FIELDS = ("rows", "measurements", "values", "missing", "out_of_range", "undated", "quarantined", "duplicates")
+FIELDS = ("rows", "measurements", "values", "missing", "out_of_range", "undated", "events", "quarantined", "duplicates")
 """Counters per domain. ``duplicates`` are packs that came again; all others count each row once, ever."""
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import columns
+from levada.clean import time_forms
+from levada.core import columns, timetexts
 from levada.core.records import TIME
 from levada.domains.declaration import Time
 
@@ -39,11 +40,12 @@ def parse(texts: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
     coded = [columns.coded(text) for text in texts]
     trimmed = [pc.utf8_trim_whitespace(c.dictionary) for c in coded]
     if len(coded) > 1:  # a date column and a time column, each with separators of its own taste
-        trimmed = [*(_separators(t, "-") for t in trimmed[:-1]), _separators(trimmed[-1], ":")]
+        last = trimmed[-1] if any("%f" in form for form in spec.formats) else _separators(trimmed[-1], ":")
+        trimmed = [*(_separators(t, "-") for t in trimmed[:-1]), last]
     joined, codes = trimmed[0], coded[0].indices
     for other, unique in zip(coded[1:], trimmed[1:], strict=True):
         joined, codes = _pairs(joined, codes, unique, other.indices)
-    times = _parse_unique(joined, spec.formats)  # thousands of series share a time: each text is parsed once
+    times = _parse_unique(joined, spec)  # thousands of series share a time: each text is parsed once
     blank = pc.equal(pc.utf8_trim_whitespace(joined), "")
     wrong = pc.and_(pc.is_null(times), pc.invert(blank))
     return times.take(codes), wrong.take(codes) if wrong.true_count else columns.zeros(len(codes), pa.bool_())
@@ -62,17 +64,36 @@ def _separators(text: pa.Array, mark: str) -> pa.Array:
     return pc.replace_substring(pc.replace_substring(text, "/", "-"), ".", mark)
 
 
-def _parse_unique(texts: pa.Array, formats: Sequence[str]) -> pa.Array:
+def _parse_unique(texts: pa.Array, spec: Time) -> pa.Array:
     """The first format that takes a text decides."""
-    result = pa.nulls(len(texts), _SECONDS)
-    for form in formats:
-        for parse_some in (_in_full, _exactly):
+    result = pa.nulls(len(texts), TIME)
+    for form in spec.formats:
+        for parse_some in _parsers(form, spec.zone):
             if result.null_count == len(result):
-                result = parse_some(texts, form)
+                result = parse_some(texts)
             elif result.null_count:
                 left = pc.is_null(result)
-                result = pc.replace_with_mask(result, left, parse_some(texts.filter(left), form))
-    return result.cast(pa.timestamp("us")).cast(TIME)
+                result = pc.replace_with_mask(result, left, parse_some(texts.filter(left)))
+    return result
+
+
+def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:
+    """Ways to read one format, the quickest first: texts to TIME, null for those it does not take."""
+    if form == "iso":
+        yield lambda texts: time_forms.iso(texts, lambda parts: _in_full(parts, time_forms.ISO_SECONDS), zone)
+    elif form in timetexts.EPOCHS:
+        yield lambda texts: time_forms.epoch(texts, form)
+    elif "%f" in form or "%z" in form:
+        plain = timetexts.plain(form)
+        yield lambda texts: time_forms.split_off(texts, form, lambda parts: _either(parts, plain), zone)
+    else:
+        yield lambda texts: time_forms.localised(_in_full(texts, form), zone)
+        yield lambda texts: time_forms.localised(_exactly(texts, form), zone)
+
+
+def _either(texts: pa.Array, form: str) -> pa.Array:
+    parsed = _in_full(texts, form)
+    return pc.coalesce(parsed, _exactly(texts, form)) if parsed.null_count else parsed
 
 
 def _exactly(texts: pa.Array, form: str) -> pa.Array:
@@ -80,7 +101,8 @@ def _exactly(texts: pa.Array, form: str) -> pa.Array:
     padded = pc.replace_substring_regex(texts, r"\b(\d)\b", r"0\1")
     parsed = pc.strptime(texts, form, "s", error_is_null=True)
     # strptime rolls 31 February over to March, and reads year 04 as the year 4: only what prints the same is a time
-    same = pc.and_(pc.equal(pc.strftime(parsed, form), padded), pc.greater(pc.year(parsed), 0))  # no calendar has 0
+    printed = pc.utf8_lower(pc.strftime(parsed, form))  # 12 pm is 12 PM, and JAN is Jan
+    same = pc.and_(pc.equal(printed, pc.utf8_lower(padded)), pc.greater(pc.year(parsed), 0))  # no calendar has a year 0
     return pc.if_else(same, parsed, pa.scalar(None, _SECONDS))
 
 

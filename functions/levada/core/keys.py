@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from levada.core.positions import ShardToken, pad_sequence
 
@@ -55,6 +55,10 @@ def events(domain: str, date: str, span: Span, *, redrive: bool = False) -> str:
     return f"events/domain={domain}/date={date}/{span.name}{REDRIVE if redrive else ''}.parquet"
 
 
+def events_prefix(domain: str) -> str:
+    return f"events/domain={domain}/"
+
+
 def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
 
@@ -88,7 +92,12 @@ def manifest(layer: str, domain: str, date: str) -> str:
 
 def limits(domain: str, tenant: str) -> str:
     """The limits that a tenant has set for a domain's series."""
-    return f"settings/limits/domain={domain}/{quote(tenant, safe='')}.json"
+    return f"{limits_prefix(domain)}{quote(tenant, safe='')}.json"
+
+
+def limits_tenant(key: str) -> str:
+    """Whose limits an object holds."""
+    return unquote(key.rpartition("/")[2].removesuffix(".json"))
 
 
 ROLLUPS = "rollups/"
@@ -106,3 +115,19 @@ def rollup_prefix(domain: str, period: str) -> str:
 def rollup_hint(domain: str) -> str:
     """The object that says which days of gold have been merged into all rollups, to spare the next run a look."""
     return f"checkpoints/rollups/domain={domain}.json"
+
+
+LIMITS = "settings/limits/"
+
+
+def limits_prefix(domain: str) -> str:
+    """Where the limits of all tenants of a domain lie."""
+    return f"{LIMITS}domain={domain}/"
+
+
+def kpi(domain: str, period: str, partition: str) -> str:
+    return f"{kpi_prefix(domain, period)}{partition}.parquet"
+
+
+def kpi_prefix(domain: str, period: str) -> str:
+    return f"kpi/domain={domain}/period={period}/"

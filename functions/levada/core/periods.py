@@ -7,7 +7,7 @@ in every zone. A period is half-open, ``[start, end)``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,8 +29,10 @@ PARTITIONED_BY = {HOUR: DAY, DAY: MONTH, WEEK: WEEK, MONTH: MONTH}
 Ints = NDArray[np.int64]
 
 
-def zone_named(name: str) -> ZoneInfo:
-    """Raises ConfigError when there is no such time zone."""
+def zone_named(name: str) -> tzinfo:
+    """Raises ConfigError when there is no such time zone. UTC needs no database."""
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as err:
@@ -57,7 +59,7 @@ class Partition:
 class Calendar:
     """The periods of one time zone. Instants are microseconds since 1970-01-01 UTC."""
 
-    zone: ZoneInfo
+    zone: tzinfo
 
     @cached_property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntFlag
 
 import pyarrow as pa
@@ -72,3 +73,8 @@ EVENT = pa.schema(
 )
 """Columns that every event has; behind them stand the fields that its domain declares, as float64 or TEXT.
 ``(source, position, row, item)`` is an event's identity."""
+
+
+def event_schema(fields: Mapping[str, str]) -> pa.Schema:
+    """EVENT, and behind it the fields that a domain declares: name → ``number`` or ``text``."""
+    return pa.schema([*EVENT, *(pa.field(n, pa.float64() if kind == "number" else TEXT) for n, kind in fields.items())])

@@ -8,7 +8,6 @@ and a gold object that is gone takes nothing away.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,22 +17,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from levada.core import columns, keys
+from levada.core import columns, groups, keys, parquet
 from levada.core.errors import ConfigError
 from levada.core.instants import instant
 from levada.core.intervals import IntervalSet
-from levada.core.partials import PARTIAL, merge
+from levada.core.partials import PARTIAL, conform, merge
 from levada.core.periods import HOUR, HOUR_US, Calendar, Partition
 from levada.core.positions import ShardToken
-from levada.core.records import SERIES, TIME
-from levada.core.vectors import NO_TIME, ranks, to_arrow, to_numpy
+from levada.core.records import TIME
+from levada.core.vectors import NO_TIME, to_arrow, to_numpy
 
 WITHIN = (pa.field("within_m2", pa.float64()), pa.field("within_df", pa.int64()))
 """Sums of squared deviations inside the base windows, and their degrees of freedom: sigma within is
 sqrt(within_m2 / within_df), pooled over subgroups. A subgroup is the rows of a window that were closed together."""
 ROLLUP = pa.schema([*PARTIAL, *WITHIN])
 """One row per series and period: the merged partial, window_start and width_s being those of the period."""
-METADATA = "levada"
+TEXTS = [f.name for f in ROLLUP if pa.types.is_dictionary(f.type)]
 VERSION = 1
 
 
@@ -41,7 +40,7 @@ def from_partials(partials: pa.Table) -> pa.Table:
     """n gold partials (PARTIAL and more) as n rows of ROLLUP, each a subgroup of its own."""
     count = to_numpy(partials["count"].cast(pa.int64()))
     m2 = to_numpy(partials["m2"].cast(pa.float64()))
-    rows = partials.select(PARTIAL.names).cast(PARTIAL)
+    rows = conform(partials)
     rows = rows.append_column(WITHIN[0], to_arrow(np.where(count > 1, m2, 0.0), pa.float64()))
     return rows.append_column(WITHIN[1], to_arrow(np.maximum(count - 1, 0), pa.int64()))
 
@@ -52,13 +51,11 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
     if not table.num_rows:
         return table
     merged = merge(table)
-    group = [ranks(table[name]) for name in SERIES] + [to_numpy(table["window_start"])]
-    order = np.lexsort(group[::-1])
-    new = np.zeros(len(order), bool)
-    new[0] = True
-    for part in group:
-        new[1:] |= part[order][1:] != part[order][:-1]
-    heads = np.flatnonzero(new)
+    code, bound = groups.series_codes(table)
+    starts, place = np.unique(to_numpy(table["window_start"]), return_inverse=True)
+    code, bound = groups.combine(code, bound, place, len(starts))
+    order = groups.stable_order(code, bound)
+    heads = groups.heads_of(code[order])
     for spec in WITHIN:
         sums = np.add.reduceat(to_numpy(table[spec.name])[order], heads)
         merged = merged.append_column(spec, to_arrow(sums, spec.type))
@@ -66,13 +63,18 @@ def combine(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def regroup(rows: pa.Table, calendar: Calendar, period: str) -> pa.Table:
-    """Rows (ROLLUP) of smaller windows as rows of the periods that they start in; merged."""
+    """Rows (ROLLUP) of smaller windows merged into the periods that they start in."""
+    return combine([assigned(rows, calendar, period)])
+
+
+def assigned(rows: pa.Table, calendar: Calendar, period: str) -> pa.Table:
+    """Rows (ROLLUP) of smaller windows as rows of the periods that they start in, not merged yet."""
     starts, ends = calendar.starts(period, to_numpy(rows["window_start"]))
     if period == HOUR:  # a window that is wider has no hour
         fits = to_numpy(rows["width_s"]) <= HOUR_US // 1_000_000
         rows, starts, ends = rows.filter(pa.array(fits)), starts[fits], ends[fits]
     rows = _set(rows, "window_start", to_arrow(starts, TIME))
-    return combine([_set(rows, "width_s", to_arrow((ends - starts) // 1_000_000, pa.int32()))])
+    return _set(rows, "width_s", to_arrow((ends - starts) // 1_000_000, pa.int32()))
 
 
 def between(rows: pa.Table, start_us: int, end_us: int) -> pa.Table:
@@ -127,12 +129,7 @@ def to_bytes(rows: pa.Table, partition: Partition, manifest: Manifest) -> bytes:
     """A rollup object. Its metadata says, beside the manifest, what raw range the rows cover."""
     place = {"period": partition.period, "partition": partition.name}
     told = {"v": VERSION, **place, **manifest.to_json(), **covered(rows)}
-    sink = pa.BufferOutputStream()
-    texts = [f.name for f in ROLLUP if pa.types.is_dictionary(f.type)]
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", use_dictionary=texts, store_schema=False) as writer:
-        writer.write_table(rows)
-        writer.add_key_value_metadata({METADATA: json.dumps(told, separators=(",", ":"))})
-    return bytes(sink.getvalue().to_pybytes())
+    return parquet.to_bytes(rows, dictionary=TEXTS, about=told)
 
 
 def covered(rows: pa.Table) -> dict[str, Any]:
@@ -150,18 +147,16 @@ def from_bytes(body: bytes, names: Sequence[str] | None = None) -> pa.Table:
     Raises ConfigError when it is none of this version.
     """
     about(body)
-    texts = [f.name for f in ROLLUP if pa.types.is_dictionary(f.type)]
-    table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(columns=names)
+    table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=TEXTS).read(columns=names)
     schema = ROLLUP if names is None else pa.schema([ROLLUP.field(name) for name in names])
     return table.select(schema.names).cast(schema)
 
 
 def about(body: bytes) -> dict[str, Any]:
-    """The metadata of a rollup object, manifest included. Raises ConfigError when it is none of this version."""
+    """What a rollup object says of itself, manifest included. Raises ConfigError when it is none of this version."""
     try:
-        raw = (pq.read_metadata(pa.BufferReader(body)).metadata or {})[METADATA.encode()]
-        found: dict[str, Any] = json.loads(raw)
-    except (KeyError, ValueError, pa.ArrowInvalid, OSError) as err:
+        found = parquet.about(body)
+    except ValueError as err:
         raise ConfigError(f"not a rollup of levada: {err}") from err
     if found.get("v") != VERSION:
         raise ConfigError(f"rollup v={found.get('v')!r}: this version reads {VERSION}")

@@ -1,16 +1,28 @@
-"""What a domain declares: where its times, keys and values stand in the source, and what is valid."""
+"""What a domain declares: where its times, keys and values stand in the source, and what is valid. No pyarrow here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from levada.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEXT, NUMBER, JSON = "text", "number", "json"
+"""What a source column holds. ``json``: a nested object or array, or text of one; a function reads it."""
+KEY_PARTS = ("site", "unit", "series")
+"""What names a series, beside domain, tenant and metric."""
+EVENT_TEXTS = ("entity_type", "entity_id", "parent_id", "event_type", "severity", "event_id")
+EVENT_PARTS = (*EVENT_TEXTS, "value", "attributes")
+"""What a domain may say of its events, beside its fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One numeric column of a wide source."""
+    """One numeric column of a wide source, or one name in the metric column of a long one."""
 
     name: str
     """Canonical name, lower case; the same thing has the same name in every domain."""
@@ -18,6 +30,11 @@ class Metric:
     """Smallest valid value, in the metric's unit of measurement; None for no limit."""
     high: float | None = None
     """Largest valid value."""
+    uom: str = ""
+    """Unit of measurement of the canonical values, such as ``mg/l``."""
+    scale: float = 1.0
+    """The canonical value is the source's times ``scale`` plus ``offset``: 5/9 and -160/9 make °C of °F."""
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +42,30 @@ class Time:
     """Where the event time stands and how it is written."""
 
     columns: tuple[str, ...]
-    """Source columns, joined by one blank before parsing."""
+    """Source columns, joined by one blank before parsing. In two or more columns, ``/`` and ``.`` of a date count as
+    ``-`` and ``.`` of a time as ``:``, so that one format reads all of them."""
     formats: tuple[str, ...]
-    """strptime formats, tried in order, after ``/`` and ``.`` in dates became ``-`` and ``.`` in times ``:``."""
+    """Tried in order: strptime formats (``%d-%m-%Y %H:%M:%S``, ``%I:%M %p``, ``%b %d, %Y``), ``iso`` (ISO 8601, with
+    or without fraction and offset), ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns``, or ``epoch`` (the number
+    of digits decides)."""
+    zone: str = "UTC"
+    """IANA zone of times that name no offset. An hour that a clock shows twice counts as the earlier one; one that it
+    skips, as if it had not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Long:
+    """A source of one value per row: which column names the metric, and which holds the value."""
+
+    metric: str
+    value: str
+    uom: str = ""
+    """Column of the unit of measurement. Names of metrics that are not declared end in it, so that two units never
+    mix; a declared metric with a ``uom`` refuses rows of another one that ``uoms`` does not convert."""
+    uoms: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    """(uom of the row, of the metric) → (scale, offset)."""
+    event_id: str = ""
+    """Column of what names the reading, such as its sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +84,33 @@ class Rollup:
     """A column whose distinct values are counted (approximately) beside the statistics."""
 
 
+class Derived(NamedTuple):
+    """What a domain's function makes of n good source rows. Each table knows its source rows by ``at`` (0 … n - 1)."""
+
+    measurements: pa.Table | None = None
+    """``at``, ``metric``, ``value`` (null: missing), and ``series``, ``unit``, ``site`` where not the row's own."""
+    events: pa.Table | None = None
+    """``at``, ``entity_type``, ``entity_id``, ``event_type``, and any other column of an event; those left out are
+    the source row's (time, site, unit) or empty. The events of one row keep their order: item 0, 1, 2 …"""
+    refused: Sequence[tuple[int, str, str]] = ()
+    """(at, reason slug, detail) of rows that are no good after all; nothing else may be made of these."""
+
+
+Derive = Callable[["pa.Table"], Derived]
+"""Gets ``time``, site, unit, series, every declared column under its own name (text, float64, or JSON text), and the
+declared parts of events under theirs. Vectorised: called once per batch, and must give each row the same whatever
+rows stand beside it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """How closed windows of some metrics are watched for anomalies; what is judged is a window's mean."""
 
     metrics: tuple[str, ...] = ()
     """Canonical names; all metrics of the domain when empty."""
-    zscore: float = 6.0
+    zscore: float = 5.0
     """Standard deviations from the weighted mean of the windows before, beyond which a window stands out; 0 for off."""
-    weight: float = 0.1
+    weight: float = 0.05
     """Weight of the newest window in that mean and variance, above 0 and at most 1."""
     warmup: int = 24
     """Windows of a series that must have been seen before one is judged so, at least 2."""
@@ -78,29 +134,73 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """A domain of wide measurements: one source row holds one value per metric."""
+    """A source: wide (``metrics``, ``open_metrics``), long (``long``), events (``events``), or several of these.
+
+    Columns that no field names are ignored, unless ``open_metrics``.
+    """
 
     name: str
+    about: str = ""
+    """One sentence for the docs."""
     time: Time
-    metrics: Mapping[str, Metric]
-    """Source column → metric. Order is the order of the rows made from one source row."""
-    sentinels: tuple[float, ...] = ()
-    """Values that mean "no value"."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Which of site, unit, series come from which source column."""
     constants: Mapping[str, str] = field(default_factory=dict)
-    """site, unit or series where no column holds them."""
+    """site, unit, series, or a part of an event, where no column holds them."""
+
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """Source column → metric (of a long source: name in its metric column → metric), in the order of the rows made."""
+    open_metrics: bool = False
+    """Whatever other column holds a number is a metric too, under its own name; a long source: any metric's name."""
+    long: Long | None = None
+    events: Mapping[str, str] = field(default_factory=dict)
+    """Each source row is an event: entity_type, entity_id, parent_id, event_type, severity, event_id, value,
+    attributes, or a field → source column."""
+    event_types: tuple[str, ...] = ()
+    """The event types there are; any, when empty."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the domain's events beyond EVENT: name → ``number`` or ``text``; from a column of the same name, where
+    ``events`` names no other."""
+    further: Mapping[str, str] = field(default_factory=dict)
+    """Other source columns that ``derive`` reads: column → ``text``, ``number`` or ``json``."""
+    derive: Derive | None = None
+    """What the columns cannot say. Its events replace those that the columns say; its measurements are added."""
+
+    optional: tuple[str, ...] = ()
+    """Source columns that a file may lack."""
+    needed: tuple[str, ...] = ()
+    """Source columns in which every row must hold something; else it is refused as ``missing_field``."""
+    sentinels: tuple[float, ...] = ()
+    """Values that mean "no value"."""
+    missing: tuple[str, ...] = ()
+    """Texts that mean "nothing stands here", such as ``?`` or ``NA``; in any case, in any column."""
+    decimal: str = ""
+    """What stands before decimals: ``.`` or ``,``; empty for either."""
+    thousands: str = ""
+    """What may stand between thousands, such as ``,``; then ``decimal`` must be named, and be another."""
+    affixes: str = ""
+    """Characters that may stand before or behind a number, such as ``$%``."""
     delimiters: str = ";,\t|"
     """What may separate the fields of a CSV line; the header line decides."""
+    header: tuple[str, ...] = ()
+    """Names of a CSV file's columns where it has no header line."""
+
+    encoding: str = ""
+    """Of its text files: ``utf-8``, ``utf-16-le``, ``utf-16-be`` or ``latin`` (Windows-1252). Empty: UTF-8, but UTF-16
+    by its byte order mark and Latin where the first line is no UTF-8."""
     window_s: int = 60
     """Base window, seconds; larger windows are merged from it."""
     lateness_s: int = 60
     """How long after the highest event time a window is kept open, seconds."""
+    skew_s: int | None = None
+    """How far ahead of now a time may be, seconds; None for the setting LEVADA_MAX_SKEW_S."""
+    retention_h: int = 0
+    """How long raw rows are kept, hours; 0 for the deployment's setting."""
+    silence_s: int = 0
+    """A series without rows for so long is silent, seconds; 0: never told."""
 
     quantile_error: float = 0.01
     """Relative error of quantiles such as p95; 0 for none."""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """Columns of the domain's events beyond EVENT: name → ``number`` or ``text``."""
     rollups: tuple[Rollup, ...] = ()
     """Windows over the domain's events."""
     latest: tuple[str, ...] = ()
@@ -111,16 +211,28 @@ class Domain:
     """How windows of measurements are watched; the first that names a metric counts for it. Empty: not at all."""
 
     def __post_init__(self) -> None:
-        names = [m.name for m in self.metrics.values()]
-        if len(set(names)) != len(names):
-            raise ConfigError(f"domain {self.name}: metrics={names}: each metric name may stand once")
-        if self.window_s < 1 or 86_400 % self.window_s:
-            raise ConfigError(f"domain {self.name}: window_s={self.window_s}: must divide a day of 86400 s")
-        if self.lateness_s < 0:
-            raise ConfigError(f"domain {self.name}: lateness_s={self.lateness_s}: must be >= 0")
-        for part in (*self.keys, *self.constants):
-            if part not in KEY_PARTS:
-                raise ConfigError(f"domain {self.name}: key {part!r}: must be one of {', '.join(KEY_PARTS)}")
+        from levada.domains.checks import check
+
+        check(self)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Declared source columns in order, each with what it holds; all of them are read, none must be there."""
+        found: dict[str, str] = dict.fromkeys((*self.time.columns, *self.keys.values()), TEXT)
+        if self.long is not None:
+            found |= {name: TEXT for name in (self.long.metric, self.long.uom, self.long.event_id) if name}
+            found[self.long.value] = NUMBER
+        for part, column in self.event_columns.items():
+            kind = NUMBER if part == "value" else JSON if part == "attributes" else self.fields.get(part, TEXT)
+            found.setdefault(column, kind)
+        return found | dict(self.further) | (dict.fromkeys(self.metrics, NUMBER) if self.long is None else {})
+
+    @property
+    def event_columns(self) -> dict[str, str]:
+        """Part of an event, or field → source column, of a domain whose columns say what happened."""
+        if not self.events:
+            return {}
+        return dict(self.events) | {name: name for name in self.fields if name not in (*self.events, *self.constants)}
 
     def watched(self, metric: str) -> Watch | None:
         """How windows of a metric are watched; None for not at all, as those of event rollups."""
@@ -130,8 +242,37 @@ class Domain:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Source columns that a file must have: times, keys and metrics."""
-        return (*self.time.columns, *self.keys.values(), *self.metrics)
+        """Source columns that a file must have."""
+        free = set(self.optional)
+        if self.events:
+            must = {*self.time.columns, *self.musts, *self.metrics}
+            free |= {name for name in self.columns if name not in must}
+        return tuple(name for name in self.columns if name not in free)
 
+    @property
+    def musts(self) -> tuple[str, ...]:
+        """Source columns in which every row must hold something."""
+        own = [self.long.metric] if self.long is not None else []
+        own += [self.events[part] for part in ("entity_type", "entity_id", "event_type") if part in self.events]
+        return tuple(dict.fromkeys((*self.needed, *own)))
 
-KEY_PARTS = ("site", "unit", "series")
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """Columns of which a JSON object holds one at least, or it is something else; empty when any object will do."""
+        if self.open_metrics and self.long is None:
+            return ()
+        own = (self.long.metric, self.long.value) if self.long is not None else tuple(self.metrics)
+        return (*own, *self.event_columns.values(), *self.further, *(self.keys.values() if self.derive else ()))
+
+    @property
+    def is_wide(self) -> bool:
+        """Declared metric columns and nothing else: what the fast path reads."""
+        return not (self.long or self.events or self.derive or self.open_metrics)
+
+    @property
+    def lane_parts(self) -> tuple[tuple[str, str], ...]:
+        """(source column or empty, constant) of each part of the key by which rows are kept in order: site, unit, and
+        the series, or the entity where no column names a series."""
+        last = "series" if "series" in self.keys or "entity_id" not in self.events else "entity_id"
+        sources = dict(self.events) | dict(self.keys)
+        return tuple((sources.get(part, ""), self.constants.get(part, "")) for part in ("site", "unit", last))

@@ -1,4 +1,4 @@
-"""What a landed object is: its identity (a hash of its bytes), its compression and its format."""
+"""What a landed object is: its identity (a hash of its bytes) and its compression."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import Protocol
 
 from levada.core.errors import BadRecordError
 from levada.ingest.blocks import Readable
-from levada.ingest.dialect import BOM
 
 CSV, NDJSON, PARQUET = "csv", "ndjson", "parquet"
-FORMATS = {"csv": CSV, "tsv": CSV, "txt": CSV, "ndjson": NDJSON, "jsonl": NDJSON, "json": NDJSON}
-FORMATS |= {"parquet": PARQUET, "pq": PARQUET}
 GZIP, ZSTD, PLAIN = "gzip", "zstd", ""
 MAGICS = {b"\x1f\x8b": GZIP, b"\x28\xb5\x2f\xfd": ZSTD}
 PARQUET_MAGIC = b"PAR1"
@@ -83,36 +80,6 @@ class _Hashing:
 def compression_of(beginning: bytes) -> str:
     """By the first bytes, whatever the name says: some stores inflate ``.gz`` themselves."""
     return next((name for magic, name in MAGICS.items() if beginning.startswith(magic)), PLAIN)
-
-
-def format_of(key: str, content: Content) -> str:
-    """By the extension (``.gz`` and ``.zst`` aside), else by what the content looks like.
-
-    Raises:
-        BadRecordError: ``empty_file``; ``unsupported_format`` with what it seems to be and what is read.
-    """
-    head = content.head.removeprefix(BOM)
-    if not content.size:
-        raise BadRecordError("empty_file", "the object has no bytes")
-    if content.head.startswith(PARQUET_MAGIC):
-        if content.compression:
-            raise _unsupported(f"Parquet inside {content.compression}: store it as it is")
-        return PARQUET
-    if compression_of(head):
-        raise _unsupported("compressed twice")
-    if b"\0" in head:
-        raise _unsupported("binary, or text that is not UTF-8")
-    name = key.rpartition("/")[2].lower().removesuffix(".gz").removesuffix(".zst")
-    known = FORMATS.get(name.rpartition(".")[2])
-    if known != CSV and head.lstrip()[:1] == b"[":
-        raise _unsupported("a JSON array; write one JSON object per line")
-    if known == PARQUET:
-        raise _unsupported("named Parquet, but does not begin with PAR1")
-    return known or (NDJSON if head.lstrip()[:1] == b"{" else CSV)
-
-
-def _unsupported(what: str) -> BadRecordError:
-    return BadRecordError("unsupported_format", f"{what}; read are CSV, NDJSON (plain, gzip or zstd) and Parquet")
 
 
 def inflating(stream: Readable, compression: str) -> Readable:

@@ -14,9 +14,10 @@ from levada.core.errors import BadRecordError, UnavailableError
 from levada.domains.declaration import Domain
 from levada.ingest import readers
 from levada.ingest.blocks import Readable
-from levada.ingest.content import PARQUET, Content, format_of, survey
+from levada.ingest.content import PARQUET, Content, survey
 from levada.ingest.ledger import Plan, Progress
 from levada.ingest.parts import Part
+from levada.ingest.texts import format_of
 from levada.ports import BlobStore
 
 MAX_SPOOL_BYTES = 400 * 1024 * 1024
@@ -102,7 +103,7 @@ def looked_at(
             content = survey(stream, _Spool(spool))
         spool.flush()
         seen(content.sha256)
-        yield File(key, etag, domain, content, format_of(key, content), Path(spool.name), blobs)
+        yield File(key, etag, domain, content, format_of(key, content, domain.encoding), Path(spool.name), blobs)
 
 
 class _Spool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from levada.core.packs import lane_of
-from levada.domains.declaration import KEY_PARTS, Domain
+from levada.domains.declaration import Domain
 
 SEPARATOR = "\x1f"
 UNREADABLE = lane_of("")
@@ -16,16 +16,13 @@ UNREADABLE = lane_of("")
 
 
 def series_key(domain: str, tenant: str, *parts: str) -> str:
-    """parts: site, unit, series, trimmed, empty where there is none. What ``clean`` makes its own lanes from."""
+    """parts: those of ``domain.lane_parts``, trimmed, empty where there is none."""
     return SEPARATOR.join((domain, tenant, *parts))
 
 
 def lane_of_item(item: Mapping[str, Any], domain: Domain, tenant: str) -> int:
     """The lane of one JSON object, 0 to 31."""
-    parts = (
-        text_of(item.get(domain.keys[part])) if part in domain.keys else domain.constants.get(part, "")
-        for part in KEY_PARTS
-    )
+    parts = (text_of(item.get(column)) if column else constant for column, constant in domain.lane_parts)
     return lane_of(series_key(domain.name, tenant, *parts))
 
 
@@ -38,4 +35,4 @@ def text_of(value: object) -> str:
 
 def lane_columns(domain: Domain) -> tuple[str, ...]:
     """The source columns that decide on the lane: rows that are equal there go to the same one."""
-    return tuple(domain.keys.values())
+    return tuple(dict.fromkeys(column for column, _ in domain.lane_parts if column))

@@ -13,7 +13,7 @@ from levada.clean.decode import LINE
 from levada.core import columns, packs
 from levada.core.jsontext import NOT_JSON
 from levada.core.packs import ARROW_ZSTD, MAX_PACK_BYTES, NDJSON_ZSTD, Header, lane_of, partition_key
-from levada.domains.declaration import KEY_PARTS, Domain
+from levada.domains.declaration import Domain
 from levada.ingest.lanes import SEPARATOR, UNREADABLE, lane_of_item, series_key
 from levada.ingest.parts import Part, bad_table
 from levada.ports import Entry
@@ -53,10 +53,10 @@ class Packer:
     def _lanes(self, rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
         """(lane, its rows in order), ascending."""
         domain = self.domain
-        if not domain.keys:
+        if not any(column for column, _ in domain.lane_parts):
             yield lane_of_item({}, domain, self.tenant), rows
             return
-        parts = [self._key_part(rows, part) for part in KEY_PARTS]
+        parts = [self._key_part(rows, *part) for part in domain.lane_parts]
         names = pc.binary_join_element_wise(*parts, SEPARATOR).combine_chunks().dictionary_encode()
         lanes = pa.array(
             [lane_of(series_key(domain.name, self.tenant, name)) for name in names.dictionary.to_pylist()], pa.int8()
@@ -70,15 +70,15 @@ class Packer:
             yield lane, rows.slice(start, end - start)
             start = end
 
-    def _key_part(self, rows: pa.Table, part: str) -> pa.ChunkedArray:
-        if part not in self.domain.keys:
-            return pa.chunked_array([pa.repeat(pa.scalar(self.domain.constants.get(part, "")), rows.num_rows)])
-        text = rows[self.domain.keys[part]].cast(pa.string())
+    def _key_part(self, rows: pa.Table, column: str, constant: str) -> pa.ChunkedArray:
+        if column not in rows.schema.names:
+            return pa.chunked_array([pa.repeat(pa.scalar("" if column else constant), rows.num_rows)])
+        text = rows[column].cast(pa.string())
         return pc.fill_null(pc.utf8_trim_whitespace(text), "")
 
     def _lanes_of_lines(self, lines: Sequence[bytes]) -> Iterator[tuple[int, list[int]]]:
         """(lane, indices of its lines in order), ascending."""
-        if not self.domain.keys:
+        if not any(column for column, _ in self.domain.lane_parts):
             yield lane_of_item({}, self.domain, self.tenant), list(range(len(lines)))
             return
         groups: dict[int, list[int]] = {}

@@ -52,7 +52,7 @@ def parts(path: Path, domain: Domain, *, start: int, block_rows: int) -> Iterato
         BadRecordError: ``corrupt_parquet``.
     """
     for at, table in _blocks(path, domain, start, block_rows):
-        rows = pa.table({name: _column(table[name]) for name in domain.required})
+        rows = pa.table({name: _column(table[name]) for name in table.schema.names})
         rows = rows.append_column(LINE, pa.array(range(at + 1, at + 1 + table.num_rows), pa.int64()))
         end = at + table.num_rows
         yield _judged(rows, Part(end, end + 1))
@@ -82,8 +82,9 @@ def _blocks(path: Path, domain: Domain, start: int, block_rows: int) -> Iterator
 def _of_group(file: pq.ParquetFile, group: int, domain: Domain, block_rows: int) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     have = 0
+    read = _wanted(file.schema_arrow, domain)
     try:
-        for batch in file.iter_batches(block_rows, row_groups=[group], columns=list(domain.required)):
+        for batch in file.iter_batches(block_rows, row_groups=[group], columns=read):
             waiting.append(batch)
             have += batch.num_rows
             while have >= block_rows:  # the reader promises no more than a largest size
@@ -95,6 +96,14 @@ def _of_group(file: pq.ParquetFile, group: int, domain: Domain, block_rows: int)
         raise BadRecordError("corrupt_parquet", str(err)) from err
     if have:
         yield pa.Table.from_batches(waiting)
+
+
+def _wanted(schema: pa.Schema, domain: Domain) -> list[str]:
+    """The columns that the domain reads: those it declares, and with open metrics whatever can hold a number."""
+    there = [name for name in dict.fromkeys(schema.names) if len(schema.get_all_field_indices(name)) == 1]
+    if domain.open_metrics and domain.long is None:
+        return [n for n in there if n in domain.columns or (not n.startswith("__") and _readable(schema.field(n).type))]
+    return [name for name in domain.columns if name in there]
 
 
 def _readable(kind: pa.DataType) -> bool:

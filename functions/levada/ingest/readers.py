@@ -7,7 +7,7 @@ from pathlib import Path
 
 from levada.core.errors import BadRecordError
 from levada.domains.declaration import Domain
-from levada.ingest import csv_rows, dialect, ndjson_lines, parquet_rows
+from levada.ingest import csv_rows, dialect, ndjson_lines, parquet_rows, texts
 from levada.ingest.blocks import Block, Readable, blocks
 from levada.ingest.content import CSV, HEAD_BYTES, NDJSON, PARQUET, READ_BYTES, Content, inflating
 from levada.ingest.ledger import Plan, Progress
@@ -28,8 +28,10 @@ def first_progress(kind: str, content: Content, domain: Domain, spool: Path) -> 
         parquet_rows.check(spool, domain)
     if kind != CSV:
         return Progress()
-    header = _header(content)
+    header = _header(content, domain)
     dialect.from_header(header, domain)
+    if not dialect.has_header(header, domain):
+        return Progress(offset=len(dialect.BOM) if header.startswith(dialect.BOM) else 0)
     started = Progress(offset=len(header), line=2)
     started.counts["lines"] = 1
     return started
@@ -47,8 +49,9 @@ def text_parts(
     Args:
         open_at: the stored bytes from an offset on; plain files begin right where they go on.
     """
-    if content.compression:
-        stream = inflating(open_at(0), content.compression)
+    if not texts.is_plain(content, plan.format, domain.encoding):
+        stored = inflating(open_at(0), content.compression)
+        stream = texts.as_lines(stored, content, plan.format, domain.encoding)
         _skip(stream, progress.offset)
     elif progress.offset >= content.size:  # a range behind the end is an error to S3
         return
@@ -65,16 +68,17 @@ def text_parts(
 def _reader(content: Content, domain: Domain, plan: Plan) -> Callable[[Block, int], Part]:
     if plan.format == NDJSON:
         return ndjson_lines.read_block
-    form = dialect.from_header(_header(content), domain)
+    form = dialect.from_header(_header(content, domain), domain)
     return lambda block, line: csv_rows.read_block(block, line, form)
 
 
-def _header(content: Content) -> bytes:
+def _header(content: Content, domain: Domain) -> bytes:
     """The first line with its end."""
-    end = content.head.find(b"\n") + 1
+    head = texts.head_of(content, domain.encoding)
+    end = head.find(b"\n") + 1
     if not end and len(content.head) == HEAD_BYTES:
         raise BadRecordError("header_too_long", f"no line end within the first {HEAD_BYTES} bytes")
-    return content.head[:end] if end else content.head
+    return head[:end] if end else head
 
 
 def _skip(stream: Readable, size: int) -> None:

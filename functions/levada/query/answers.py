@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
+from pyarrow import Table
 
 from levada.core.errors import BadRequestError, ConfigError, UnavailableError
 from levada.observe import logger
-from levada.query import render
+from levada.query import parameters, render
 from levada.query.errors import ParameterError
+from levada.query.windows import Page, cut
 
 MAX_BODY_BYTES = 4_500_000
 """A function may answer 6 MB, in which every quote of the body counts twice."""
@@ -34,6 +36,22 @@ def csv(body: str, headers: Mapping[str, str] | None = None) -> Response[str]:
 
 def text(status: int, kind: str, body: str, headers: Mapping[str, str] | None = None) -> Response[str]:
     return Response(status_code=status, content_type=kind, body=body, headers=dict(headers or {}))
+
+
+def paged(
+    page: Page, kind: str, name: str, columns: Sequence[str], rows_of: Callable[[Table], list[dict[str, Any]]]
+) -> Response[str]:
+    """A page of rows as JSON under this name, or as CSV with these columns; fewer rows where names are so long."""
+    while True:
+        rows, following = rows_of(page.rows), parameters.cursor(page)
+        headers = {NEXT: following} if following else {}
+        if kind == render.CSV:
+            answer = csv(render.to_csv(rows, columns), headers)
+        else:
+            answer = json(200, {name: rows, "next": following}, headers)
+        if len((answer.body or "").encode()) <= MAX_BODY_BYTES or page.rows.num_rows < 2:
+            return answer
+        page = cut(page.rows, page.rows.num_rows // 2)
 
 
 def refused(err: BadRequestError) -> Response[str]:

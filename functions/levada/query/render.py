@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -69,8 +69,8 @@ def _quality(options: Iterable[str]) -> float:
     return 1.0
 
 
-def windows(rows: pa.Table) -> list[dict[str, Any]]:
-    """Windows (WINDOW) as values of WINDOW_COLUMNS; what has no finite value is None."""
+def windows(rows: pa.Table, names: Sequence[str] = WINDOW_COLUMNS) -> list[dict[str, Any]]:
+    """Windows (WINDOW) as values of these of WINDOW_COLUMNS; what has no finite value is None."""
     starts = rows["window_start"].cast(pa.int64()).to_pylist()
     widths = rows["width_s"].to_pylist()
     columns: dict[str, Sequence[Any]] = {
@@ -81,12 +81,13 @@ def windows(rows: pa.Table) -> list[dict[str, Any]]:
     }
     found = partials.quantiles(rows, list(QUANTILES.values()))
     columns |= {name: values.tolist() for name, values in zip(QUANTILES, found, strict=True)}
-    columns |= {name: rows[name].to_pylist() for name in WINDOW_COLUMNS if name not in columns}
-    listed = [columns[name] for name in WINDOW_COLUMNS]
-    return [dict(zip(WINDOW_COLUMNS, map(_finite, row), strict=True)) for row in zip(*listed, strict=True)]
+    columns |= {name: rows[name].to_pylist() for name in names if name not in columns}
+    listed = [columns[name] for name in names]
+    return [dict(zip(names, map(finite, row), strict=True)) for row in zip(*listed, strict=True)]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: None in their place."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -95,16 +96,20 @@ def to_json(answer: Mapping[str, Any]) -> str:
     return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """RFC 4180 with a header; None is an empty cell."""
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, texts: Collection[str] = TEXT_COLUMNS) -> str:
+    """RFC 4180 with a header; None is an empty cell.
+
+    Args:
+        texts: columns in which a stranger's text may stand; a spreadsheet must not evaluate it.
+    """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([[_cell(name, row[name]) for name in columns] for row in rows])
+    writer.writerows([[_cell(row[name], name in texts) for name in columns] for row in rows])
     return sink.getvalue()
 
 
-def _cell(name: str, value: Any) -> Any:
-    if name in TEXT_COLUMNS and isinstance(value, str) and value.startswith(EVALUATED):
+def _cell(value: Any, text: bool) -> Any:
+    if text and isinstance(value, str) and value.startswith(EVALUATED):
         return "'" + value
     return value

@@ -28,16 +28,4 @@ def get_windows(event: dict[str, Any]) -> Response[str]:
     domains = enabled(d.config.domains_enabled)
     selection, limit = parameters.windows(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
     page = windows.page(d.serving, selection, limit)
-    answer = _page(page, kind)
-    while len((answer.body or "").encode()) > answers.MAX_BODY_BYTES and page.rows.num_rows > 1:
-        page = windows.cut(page.rows, page.rows.num_rows // 2)  # long names: fewer of them fit
-        answer = _page(page, kind)
-    return answer
-
-
-def _page(page: windows.Page, kind: str) -> Response[str]:
-    rows, following = render.windows(page.rows), parameters.cursor(page)
-    headers = {answers.NEXT: following} if following else {}
-    if kind == render.CSV:
-        return answers.csv(render.to_csv(rows, render.WINDOW_COLUMNS), headers)
-    return answers.json(200, {"windows": rows, "next": following}, headers)
+    return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, render.windows)

@@ -1,4 +1,4 @@
-"""levada upload, replay, peek, invoke, windows, generate."""
+"""levada upload, replay, peek, invoke, windows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: levada peek --stream clean --from-start --limit 2")(peek)
     app.command(epilog="Example: levada invoke clean events/clean/good_bad_good.json")(invoke)
     app.command(epilog="Example: levada windows --metric co --since 2004-03-10 --until 2004-03-12")(windows)
-    app.command(epilog="Example: levada generate air_quality --rows 100000 --bad 1% --out /tmp/readings.csv")(generate)
 
 
 def upload(
@@ -170,38 +169,3 @@ def windows(
         ],
     )
     console.answer(found, as_json=as_json, human=None if as_json else human)
-
-
-def generate(
-    domain: Annotated[str, typer.Argument(help="Only air_quality has a generator.")],
-    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
-    rows: Annotated[int, typer.Option("--rows", min=1, help="Readings.")] = 9_357,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same file.")] = 1,
-    every_s: Annotated[
-        int | None, typer.Option("--every-s", min=1, help="Seconds between readings; default 3600, less for many rows.")
-    ] = None,
-    bad: Annotated[str, typer.Option("--bad", help="Share of broken lines, such as 1% or 0.01.")] = "0",
-    as_json: JsonOption = False,
-) -> None:
-    """Write made-up readings in the published dialect; says exactly what it wrote."""
-    from levadactl import generate as generator
-
-    if domain != AIR:
-        raise LevadactlError(f"domain {domain!r}: only {AIR} has a generator")
-    try:
-        with console.progress(f"writing {out.name}", rows, unit="rows") as advance:
-            ledger = generator.write(out, n=rows, seed=seed, bad=_share(bad), every_s=every_s, on_rows=advance)
-    except ValueError as err:
-        raise LevadactlError(str(err)) from err
-    answer = {"file": str(out), **asdict(ledger), "bad": dict(ledger.bad)}
-    answer |= {"measurements": ledger.measurements, "values": ledger.values}
-    if not as_json:
-        answer["bad_lines"] = len(ledger.bad_lines)
-    console.answer(answer, as_json=as_json)
-
-
-def _share(text: str) -> float:
-    try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError as err:
-        raise LevadactlError(f"--bad {text!r}: must be a share such as 1% or 0.01") from err

@@ -19,6 +19,7 @@ import typer
 
 from levadactl import console
 from levadactl.console import JsonOption
+from levadactl.errors import LevadactlError
 
 if TYPE_CHECKING:
     from levadactl.embedded.state import StackState
@@ -48,11 +49,23 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     state_dir: Annotated[Path | None, typer.Option("--state-dir", help="State folder to look at.")] = None,
+    place: Annotated[
+        str | None, typer.Option("--place", help="Only what this place honours: embedded, localstack, sam-local, aws.")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option("--template", help="Only whether this template would work at every place.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check Python, dependencies, ports, disk, clock, the running stack and leftovers. Exit status 1 if one fails."""
     from levadactl.embedded.state import state_dir as usual
 
+    if place is not None:
+        _honours(place, as_json)
+        return
+    if template is not None:
+        _lint(template, as_json)
+        return
     findings = list(examine((state_dir or usual()).resolve()))
     failed = any(one.level == "fail" for one in findings)
     rows = [(one.level.upper(), one.check, one.found, one.advice) for one in findings]
@@ -65,10 +78,37 @@ def doctor(
         raise typer.Exit(1)
 
 
+def _honours(place: str, as_json: bool) -> None:
+    from levadactl import honours
+
+    if place not in honours.PLACES:
+        raise LevadactlError(f"--place {place!r}: must be one of {', '.join(honours.PLACES)}")
+    rows = honours.table(place)
+    answer = {"place": place, "honours": [{"what": what, "answer": one, "so": so} for what, one, so in rows]}
+    title = f"What {honours.NAMES[place]} does with what the template asks for"
+    console.answer(answer, as_json=as_json, human=console.table(title, ["what", "", "what levada does"], rows))
+
+
+def _lint(path: Path, as_json: bool) -> None:
+    from dataclasses import fields
+
+    from levada.config import PREFIX, Config
+    from levadactl.embedded.templates import read_template
+    from levadactl.templatelint import problems
+
+    settings = [f"{PREFIX}{field.name.upper()}" for field in fields(Config)]
+    found = problems(read_template(path), settings)
+    words = "\n".join(map(str, found)) or f"{path}: every place has what it asks for"
+    console.answer({"ok": not found, "problems": [asdict(one) for one in found]}, as_json=as_json, human=words)
+    if found:
+        raise typer.Exit(1)
+
+
 def examine(folder: Path) -> Iterator[Finding]:
     """All checks, in the order in which a reader should act on them."""
     checks: tuple[Callable[[Path], Iterator[Finding]], ...] = (
-        _python, _dependencies, _folder, _disk, _clock, _names, _environment, _stack, _ports, _leftovers,
+        _python, _dependencies, _folder, _disk, _clock, _names, _environment, _stack, _localstack, _ports,
+        _leftovers,
     )  # fmt: skip
     for check in checks:
         yield from check(folder)
@@ -211,6 +251,21 @@ def _stack(folder: Path) -> Iterator[Finding]:
             known = version in (ministack.VERSION, "unknown")
             advice = "" if known else f"written against {ministack.VERSION}: make dev"
             yield Finding(name, "ok" if known else "warn", f"healthy at {state.endpoint}, emulator {version}", advice)
+
+
+def _localstack(_: Path) -> Iterator[Finding]:
+    from levadactl import honours, localstack
+    from levadactl.errors import NotRunningError
+
+    try:
+        found = localstack.probe(localstack.endpoint())
+    except NotRunningError:
+        return  # most people have none
+    ignored = honours.ignored("localstack")
+    words = (
+        f"LocalStack {found.version} at {found.endpoint}; {len(ignored)} things of the template have no effect there"
+    )
+    yield Finding("localstack", "ok", words, "levada doctor --place localstack lists them")
 
 
 def _ports(folder: Path) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""levada up, down, reset, status, deploy."""
+"""levada up, down, reset, status, deploy, delete."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import typer
 
 from levadactl import console
 from levadactl.console import JsonOption
+from levadactl.errors import LevadactlError
 
 if TYPE_CHECKING:
     from levadactl.embedded import Started, Stopped
+    from levadactl.places import Place
 
 StateDirOption = Annotated[
     Path | None, typer.Option("--state-dir", help="State folder instead of .levada in the project (LEVADA_STATE_DIR).")
@@ -25,9 +27,16 @@ class PlaceName(StrEnum):
     """Where a stack can run."""
 
     embedded = "embedded"
+    localstack = "localstack"
 
 
-PlaceOption = Annotated[PlaceName, typer.Option("--place", help="Where to deploy.")]
+PlaceOption = Annotated[
+    PlaceName, typer.Option("--place", help="Where to; localstack is what answers at AWS_ENDPOINT_URL, or port 4566.")
+]
+StackOption = Annotated[
+    str | None,
+    typer.Option("--stack", help="Name of the stack instead of levada (LEVADA_STACK).", envvar="LEVADA_STACK"),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,11 +45,11 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: levada down")(down)
     app.command(epilog="Example: levada reset --no-start")(reset)
     app.command(epilog="Example: levada status --lag")(status)
-    app.command(epilog="Example: levada deploy --json")(deploy)
+    app.command(epilog="Example: levada deploy --place localstack --parameter RawShards=1")(deploy)
+    app.command(epilog="Example: levada delete --place localstack")(delete)
 
 
 def up(
-    place: PlaceOption = PlaceName.embedded,
     port: PortOption = None,
     state_dir: StateDirOption = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Let the emulator log every request.")] = False,
@@ -53,7 +62,7 @@ def up(
     from levadactl import embedded
 
     started = embedded.start(folder=_folder(state_dir), port=port, verbose=verbose, say=console.say)
-    _report_started(started, place, as_json)
+    _report_started(started, as_json)
 
 
 def down(state_dir: StateDirOption = None, as_json: JsonOption = False) -> None:
@@ -70,7 +79,6 @@ def down(state_dir: StateDirOption = None, as_json: JsonOption = False) -> None:
 
 def reset(
     start: Annotated[bool, typer.Option("--start/--no-start", help="Start an empty stack afterwards.")] = True,
-    place: PlaceOption = PlaceName.embedded,
     port: PortOption = None,
     state_dir: StateDirOption = None,
     as_json: JsonOption = False,
@@ -80,21 +88,73 @@ def reset(
 
     home = embedded.reset(_folder(state_dir), say=console.say)
     if start:
-        _report_started(embedded.start(folder=home, port=port, say=console.say), place, as_json)
+        _report_started(embedded.start(folder=home, port=port, say=console.say), as_json)
     else:
         console.answer({"reset": str(home)}, as_json=as_json, human=f"{home} is empty; start with: levada up")
 
 
-def deploy(place: PlaceOption = PlaceName.embedded, as_json: JsonOption = False) -> None:
-    """Bring the running stack to what template.yaml and functions/ say now."""
+def deploy(
+    place: PlaceOption = PlaceName.embedded,
+    stack: StackOption = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", help="NAME=VALUE over infra/parameters/<place>.json; repeatable.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="LocalStack: a stack that must be made anew may lose its data.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a stack to what template.yaml and functions/ say now: the running one, or LocalStack's."""
     from levadactl.deploy import deploy as deploy_stack
+
+    target, given = _target(place, stack), _pairs(parameter or [])
+    done = deploy_stack(target, parameters=given, replace=replace, on_step=console.say)
+    words = "nothing has changed" if done.action == "unchanged" else f"stack {target.stack_name} {done.action}"
+    answer = {"place": target.name, "endpoint": target.endpoint_url, **asdict(done), "api_url": target.api_url}
+    # What CloudFormation's own output says is AWS's name, which does not resolve here.
+    answer["outputs"] = {**done.outputs, "ApiUrl": target.api_url, "DeadLettersUrl": target.dead_letters_url}
+    console.answer(answer, as_json=as_json, human=f"{words} ({done.seconds:.1f} s)\n{_where(target)}")
+
+
+def delete(place: PlaceOption = PlaceName.localstack, stack: StackOption = None, as_json: JsonOption = False) -> None:
+    """Delete the stack at LocalStack with all its data, and look that nothing is left. (Embedded: levada reset.)"""
+    from levadactl import localstack
+
+    if place is PlaceName.embedded:
+        raise LevadactlError("the embedded stack is deleted with: levada reset --no-start")
+    target = localstack.place(stack)
+    done = localstack.delete(target, on_step=console.say)
+    words = f"stack {target.stack_name} deleted" if done.stack else f"there was no stack {target.stack_name}"
+    answer = {"place": target.name, "endpoint": target.endpoint_url, "stack_name": target.stack_name, **asdict(done)}
+    console.answer(answer, as_json=as_json, human=f"{words}, and {done.objects} objects with it")
+
+
+def _target(place: PlaceName, stack: str | None) -> Place:
+    from levadactl import localstack
     from levadactl.places import Place
 
+    if place is PlaceName.localstack:
+        return localstack.place(stack)
     target = Place.current()
-    done = deploy_stack(target, on_step=console.say)
-    words = "nothing has changed" if done.action == "unchanged" else f"stack {target.stack_name} {done.action}"
-    answer = {"place": place.value, "endpoint": target.endpoint_url, **asdict(done), "api_url": target.api_url}
-    console.answer(answer, as_json=as_json, human=f"{words} ({done.seconds:.1f} s)")
+    if target.name == "endpoint" and localstack.answers(target.endpoint_url):
+        raise LevadactlError(
+            f"AWS_ENDPOINT_URL names LocalStack ({target.endpoint_url}): levada deploy --place localstack"
+        )
+    return target
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in given if "=" in text[1:])
+    if wrong := [text for text in given if "=" not in text[1:]]:
+        raise LevadactlError(f"--parameter {wrong[0]!r}: must be NAME=VALUE")
+    return pairs
+
+
+def _where(at: Place) -> str:
+    lines = [f"  endpoint  {at.endpoint_url}", f"  HTTP API  {at.api_url}/healthz"]
+    if at.name != "embedded":
+        lines.append(f"  next      export AWS_ENDPOINT_URL={at.endpoint_url} && levada upload FILE --wait")
+    return "\n".join(lines)
 
 
 def status(
@@ -123,11 +183,11 @@ def _use(folder: Path) -> None:
     os.environ["LEVADA_STATE_DIR"] = str(folder)
 
 
-def _report_started(started: Started, place: PlaceName, as_json: bool) -> None:
+def _report_started(started: Started, as_json: bool) -> None:
     at = started.place
     recovered = asdict(started.recovered) if started.recovered is not None else None
     answer: dict[str, Any] = {
-        "place": place.value,
+        "place": at.name,
         "owner": started.owner,
         "endpoint": at.endpoint_url,
         "api_url": at.api_url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +39,21 @@ def status(place: Place) -> dict[str, Any]:
 
 
 def lag(place: Place) -> dict[str, Any]:
-    """How far the stream triggers are: whether they run, and what they last wrote about themselves."""
+    """How far delivery is: what levada's triggers last wrote about themselves, elsewhere what the checkpoints say."""
     if place.state is None:
-        return {"running": None, "status": None}
+        return {"running": None, "status": {"mappings": _from_checkpoints(place)}}
     state = load(place.state)
     runner = state.processes.get("triggers") if state is not None else None
     return {"running": runner is not None and runner.alive(), "status": triggers.status(place.state)}
+
+
+def _from_checkpoints(place: Place) -> list[dict[str, Any]]:
+    from levadactl.lagging import behind
+
+    mappings: dict[str, list[dict[str, Any]]] = {}
+    for one in behind(place):
+        mappings.setdefault(one.function, []).append(asdict(one))
+    return [{"function": place.function(role), "shards": shards} for role, shards in mappings.items()]
 
 
 def stream(place: Place, name: str) -> dict[str, Any]:
@@ -194,7 +204,9 @@ def _shard_row(one: dict[str, Any], shard: dict[str, Any]) -> tuple[object, ...]
 
 
 def _lag_table(found: dict[str, Any]) -> RenderableType:
-    running = {True: "running", False: "NOT RUNNING: levada up", None: "unknown at this place"}[found["running"]]
+    running = {True: "running", False: "NOT RUNNING: levada up", None: "the place's own; what its checkpoints say"}[
+        found["running"]
+    ]
     status = found["status"] or {}
     rows = [
         (

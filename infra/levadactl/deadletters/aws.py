@@ -147,6 +147,7 @@ def ports_of(place: Place) -> Ports:
     return Ports(
         blobs=Lake.of(place).blobs,
         raw=KinesisSink(kinesis, place.raw_stream),
+        clean=KinesisSink(kinesis, place.clean_stream),
         streams=KinesisStreams(kinesis),
         queue=SqsQueue(place.client("sqs"), place.dead_letters_url),
         functions=LambdaFunctions(lambda_),

@@ -72,8 +72,8 @@ def judge(verdicts: Sequence[Verdict], rules: Rules) -> None:
     if not known:
         return
     found = read(plain.batch([v.entry.data for v in known if v.entry is not None]), 0, rules, lambda _: True)
-    for wide in found.tables:
-        for value in wide.rows["rec"].value_counts().to_pylist() if wide.rows.num_rows else ():
+    for normal in found.good:
+        for value in normal.rows["rec"].value_counts().to_pylist() if normal.rows.num_rows else ():
             known[value["values"]].rows += value["counts"]
     for bad, _ in found.bad:
         known[bad.record].refused[bad.reason] += 1

@@ -69,6 +69,7 @@ class Ports:
 
     blobs: BlobStore
     raw: RecordSink
+    clean: RecordSink
     streams: Streams
     queue: Queue
     functions: Functions

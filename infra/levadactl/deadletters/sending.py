@@ -1,30 +1,28 @@
-"""``levada dlq redrive``: dead letters back onto the raw stream, each once, also when repeated or interrupted.
+"""``levada dlq redrive``: dead letters back onto their stream, each once, also when repeated or interrupted.
 
 Order of effects: records, then the ledger (or the message's deletion). What the ledger does not know of yet is sent
-again under the same (source, n), and ``clean`` knows it by that.
+again under the same (source, n), and ``clean`` knows it by that; ``aggregate`` knows the rows.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from levada.core.positions import pad_sequence
 from levada.core.publishing import publish
-from levada.ports import Clock
-from levadactl.deadletters import discarded, files, judging, ledger, messages, standing
-from levadactl.deadletters.discarded import Published, Resolved
+from levada.ports import Clock, RecordSink
+from levadactl.deadletters import discarded, files, handed_on, judging, ledger, messages, standing
+from levadactl.deadletters.counts import Count, Report
+from levadactl.deadletters.discarded import Resolved
 from levadactl.deadletters.judging import CHUNK, Verdict
 from levadactl.deadletters.letters import AGGREGATE, CLEAN, INGEST, Letter
 from levadactl.deadletters.messages import Discarded, FailedCall, Inbox
 from levadactl.deadletters.ports import InvokeError, Message, Ports
 
-AGGREGATE_REASON = "behind_clean"
-"""What aggregate refused or lost is in silver, and only a comparison with it tells whether windows lack it."""
 Advance = Callable[[float], None]
 Progress = Callable[[int], AbstractContextManager[Advance]]
 """Told how many records and files there are to see; gives what to call for those that are done."""
@@ -49,66 +47,6 @@ class Choice:
 
     def _is(self, known_id: str, reason: str) -> bool:
         return (self.id is None or known_id.startswith(self.id)) and self.reason in (None, reason)
-
-
-@dataclass(slots=True)
-class Count:
-    """What became of one kind of dead letters, or would become of them."""
-
-    selected: int = 0
-    passing: int = 0
-    """Letters (of a batch: records) of which something would pass now."""
-    rows: int = 0
-    """Rows that would pass."""
-    sent: int = 0
-    """Letters (of a batch: records) that were sent and acknowledged."""
-    failing: Counter[str] = field(default_factory=Counter)
-    """Those that would fail again, by reason; they stay where they are (records of a batch are sent nevertheless)."""
-    refused_rows: Counter[str] = field(default_factory=Counter)
-    """Rows that would come back alone, out of records that would pass."""
-
-    def see(self, verdict: Verdict) -> None:
-        self.rows += verdict.rows
-        if verdict.passes:
-            self.passing += 1
-            self.refused_rows.update(verdict.refused)
-        else:
-            self.failing[verdict.reason] += 1
-
-
-@dataclass(slots=True)
-class Batches(Count):
-    """Discarded batches."""
-
-    records: int = 0
-    """Records that are still in the stream."""
-    lost: int = 0
-    """Records that the stream no longer has: nothing brings them back from here."""
-    published: int = 0
-    """Rows that aggregate has already; they go into the lake only."""
-    settled: int = 0
-    """Messages deleted."""
-
-
-@dataclass(slots=True)
-class Report:
-    """The command's answer."""
-
-    dry_run: bool
-    letters: Count = field(default_factory=Count)
-    files: Count = field(default_factory=Count)
-    batches: Batches = field(default_factory=Batches)
-    calls: Count = field(default_factory=Count)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"dry_run": self.dry_run} | {
-            name: _plain(getattr(self, name)) for name in ("letters", "files", "batches", "calls")
-        }
-
-
-def _plain(count: Count) -> dict[str, Any]:
-    values = {one.name: getattr(count, one.name) for one in fields(count)}
-    return {name: dict(value) if isinstance(value, Counter) else value for name, value in values.items()}
 
 
 class Pace:
@@ -161,28 +99,26 @@ class _Run:
         resolved = [discarded.resolve(batch, self.ports) for batch in inbox.batches]
         found = standing.survey(self.ports.blobs, discarded.places(resolved))
         calls = [call for call in inbox.calls if self.choice.message(call)]
-        batches = [one for one in resolved if self.choice.message(one.batch)]
+        batches = discarded.with_linked([one for one in resolved if self.choice.message(one.batch)], resolved)
         mine = [letter for letter in found.outstanding if self.choice.letter(letter)]
         total = len(calls) + sum(len(one.records) for one in batches) + len(mine)
         with progress(total) as self.advance:
             self._calls(calls)
             self._batches(batches, found.discarded)
             self._files([letter for letter in mine if letter.stage == INGEST])
-            self._letters([letter for letter in mine if letter.stage == CLEAN])
-        behind = sum(letter.stage == AGGREGATE for letter in mine)
-        if behind:
-            self.report.letters.selected += behind
-            self.report.letters.failing[AGGREGATE_REASON] += behind
+            self._letters([letter for letter in mine if letter.stage == CLEAN], self.ports.raw)
+            self._letters([letter for letter in mine if letter.stage == AGGREGATE], self.ports.clean)
 
-    # ------------------------------------------------------------------ rows and records that clean refused
+    # ------------------------------------------------------------------ rows and records that a stage refused
 
-    def _letters(self, found: Sequence[Letter]) -> None:
+    def _letters(self, found: Sequence[Letter], sink: RecordSink) -> None:
         count = self.report.letters
         count.selected += len(found)
-        judged = self._passing(judging.letters(found, self.ports.rules), count)
+        verdicts = judging.letters if sink is self.ports.raw else handed_on.letters
+        judged = self._passing(verdicts(found, self.ports.rules), count)
         for some in _chunks(judged, self.pace.chunk):
             if not self.dry_run:
-                self._send([verdict for _, verdict in some])
+                self._send([verdict for _, verdict in some], sink)
                 self._acknowledge(letter for letter, _ in some)
                 count.sent += len(some)
 
@@ -194,9 +130,9 @@ class _Run:
             else:
                 self.advance(1)
 
-    def _send(self, found: Iterable[Verdict]) -> None:
+    def _send(self, found: Iterable[Verdict], sink: RecordSink) -> None:
         entries = [verdict.entry for verdict in found if verdict.entry is not None]
-        publish(self.ports.raw, entries, self.ports.clock)
+        publish(sink, entries, self.ports.clock)
         self.pace.sent(len(entries))
         self.advance(len(entries))
 
@@ -208,36 +144,47 @@ class _Run:
     # ------------------------------------------------------------------ batches that a trigger gave up
 
     def _batches(self, found: Sequence[Resolved], letters: Sequence[Letter]) -> None:
+        """Aggregate's first: what is on the clean stream then is all that aggregate has, or will have, of clean's."""
         count = self.report.batches
-        raw = [one for one in found if one.batch.stream_name == self.ports.config.raw_stream]
-        known = discarded.published(raw, self.ports)
         for one in found:
             count.selected += 1
             count.records += len(one.records)
             count.lost += one.lost
-            if one.batch.stream_name != self.ports.config.raw_stream:
-                count.failing[AGGREGATE_REASON] += len(one.records)
-                continue
-            self._batch(one, known, letters)
+        behind = [one for one in found if one.stage == AGGREGATE]
+        raw = [one for one in found if one.stage == CLEAN]
+        back = []
+        for one in behind:
+            missing = handed_on.missing(one.records, discarded.fences_of(one, self.ports))
+            count.applied += len(one.records) - len(missing)
+            back.append(self._put_back(one, handed_on.verdicts(missing, self.ports.rules)))
+        known = discarded.published(raw, behind, self.ports)
+        for one in raw:
+            present = {pad_sequence(record.sequence) for record in one.records}
+            count.published += sum(len(rows) for at, rows in known.get(one.token, {}).items() if at in present)
+            if self._put_back(one, discarded.verdicts(one, known, self.ports.rules)):
+                self._settle_batch(one, letters)
+        for one, complete in zip(behind, back, strict=True):  # last: until then clean's must know that it was given up
+            if complete:
+                self._settle_batch(one, letters)
 
-    def _batch(self, one: Resolved, known: Published, letters: Sequence[Letter]) -> None:
-        """Records that nobody can read are sent too: they end in quarantine, and not with the stream's retention."""
-        count, present = self.report.batches, {pad_sequence(record.sequence) for record in one.records}
-        count.published += sum(len(rows) for at, rows in known.get(one.token, {}).items() if at in present)
-        found = discarded.verdicts(one, known, self.ports.rules)
+    def _put_back(self, one: Resolved, found: Sequence[Verdict]) -> bool:
+        """Is all of it on its stream again? Records that nobody can read are sent too: they end in quarantine."""
+        count, sink = self.report.batches, self.ports.raw if one.stage == CLEAN else self.ports.clean
         for verdict in found:
             count.see(verdict)
         if self.dry_run:
-            return
+            return False
         for some in _chunks(found, self.pace.chunk):
-            self._send(some)
+            self._send(some, sink)
             count.sent += sum(verdict.entry is not None for verdict in some)
-        if any(verdict.entry is None for verdict in found):
-            return
-        # what its failed attempts had refused comes again with it, under new positions
-        self._acknowledge(letter for letter in letters if letter.shard == one.token and letter.sequence in present)
+        return all(verdict.entry is not None for verdict in found)
+
+    def _settle_batch(self, one: Resolved, letters: Sequence[Letter]) -> None:
+        """What its failed attempts had refused comes again with it, under new positions."""
+        at = {(one.stage, one.token, pad_sequence(record.sequence)) for record in one.records}
+        self._acknowledge(letter for letter in letters if (letter.stage, letter.shard, letter.sequence) in at)
         self._settle(one.batch.message)
-        count.settled += 1
+        self.report.batches.settled += 1
 
     def _settle(self, message: Message) -> None:
         self.ports.queue.delete(message)

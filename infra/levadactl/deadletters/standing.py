@@ -20,8 +20,8 @@ from levadactl.deadletters import ledger
 from levadactl.deadletters.letters import AGGREGATE, CLEAN, INGEST, Letter, read
 
 ATTEMPTS = 5
-Place = tuple[str, int, int]
-"""Shard token, first and last sequence number: what a discarded batch holds."""
+Place = tuple[str, str, int, int]
+"""Stage, shard token, first and last sequence number: what a discarded batch holds. Two streams may share a token."""
 Rows = set[tuple[str, int, int]]
 """(source, position, row)."""
 
@@ -60,7 +60,7 @@ def survey(blobs: BlobStore, given_up: Iterable[Place] = ()) -> Standing:
             out.redriven.append(letter)
         elif letter.stage == INGEST:
             (out.read if _is_loaded(blobs, letter) else out.outstanding).append(letter)
-        elif any(token == letter.shard and first <= int(letter.sequence) <= last for token, first, last in places):
+        elif _lies_in(letter, places):
             out.discarded.append(letter)
         elif int(letter.sequence) > marks[letter.stage].get(letter.shard, -1):
             out.uncommitted.append(letter)
@@ -68,6 +68,11 @@ def survey(blobs: BlobStore, given_up: Iterable[Place] = ()) -> Standing:
             waiting.append(letter)
     _sort_read(blobs, waiting, {letter.at for letter in found if letter.stage == CLEAN and letter.whole}, out)
     return out
+
+
+def _lies_in(letter: Letter, places: Iterable[Place]) -> bool:
+    at, sequence = (letter.stage, letter.shard), int(letter.sequence)
+    return any((stage, token) == at and first <= sequence <= last for stage, token, first, last in places)
 
 
 def _marks(blobs: BlobStore, stage: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,19 @@ def read_template(path: Path) -> dict[str, Any]:
     return parsed
 
 
-def with_code(template: dict[str, Any], bucket: str, key: str) -> dict[str, Any]:
-    """A copy whose every local CodeUri is this object, and without build instructions."""
+def function_names(template: Mapping[str, Any]) -> list[str]:
+    """Logical ids of the functions of a template."""
+    return [name for name, one in template["Resources"].items() if one.get("Type") == "AWS::Serverless::Function"]
+
+
+def with_code(template: dict[str, Any], bucket: str, keys: Mapping[str, str]) -> dict[str, Any]:
+    """A copy in which every function's CodeUri is its object in the bucket, and without build instructions."""
     made = copy.deepcopy(template)
-    holders = [made.get("Globals", {}).get("Function", {})]
-    for resource in made["Resources"].values():
-        if resource.get("Type") == "AWS::Serverless::Function":
-            resource.pop("Metadata", None)
-            holders.append(resource.get("Properties", {}))
-    for holder in holders:
-        if isinstance(holder.get("CodeUri"), str):
-            holder["CodeUri"] = {"Bucket": bucket, "Key": key}
+    made.get("Globals", {}).get("Function", {}).pop("CodeUri", None)
+    for name in function_names(made):
+        resource = made["Resources"][name]
+        resource.pop("Metadata", None)
+        resource.setdefault("Properties", {})["CodeUri"] = {"Bucket": bucket, "Key": keys[name]}
     return made
 
 

@@ -11,13 +11,13 @@ from levada.aggregate.derive import event_schema
 from levada.core import columns, packs
 from levada.core.packs import ARROW_ZSTD, Header
 from levada.core.positions import pad_sequence
-from levada.domains.declaration import Domain, Metric, Rollup, Time
+from levada.domains.declaration import Domain, Rollup, Time
 from levada.ports import Entry
 
 ORDERS = Domain(
     name="orders",
     time=Time(columns=("at",), formats=("%Y-%m-%dT%H:%M:%SZ",)),
-    metrics={"amount": Metric("amount")},
+    events={"entity_type": "entity", "entity_id": "id", "event_type": "event"},
     fields={"amount": "number", "customer": "text", "category": "text"},
     rollups=(
         Rollup(metric="events", distinct="customer"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from levada.archive.order import Order, parse
+from levada.archive.order import Order, Rollups, parse
 from levada.core.errors import ConfigError
 from levadactl.events import schedule
 
@@ -31,16 +31,31 @@ def test_an_order_may_shorten_the_wait_and_ask_for_compaction() -> None:
     assert read({"compact": "due"}).compacts
 
 
+def test_an_order_may_ask_for_rollups_of_all_or_of_one_domain() -> None:
+    assert read({"rollups": "due"}) == Order(60, rollups_due=True)
+    one = {"domain": "tides", "periods": ["1mo", "1d"], "since": "2004-02-29"}
+    assert read({"rollups": one}) == Order(60, rollups=Rollups("tides", ("1d", "1mo"), "2004-02-29"))
+    assert read({"rollups": {"domain": "tides"}}).rollups == Rollups("tides", ("1h", "1d", "1w", "1mo"))
+    assert read({"rollups": one}).rolls_up
+    assert not read({"compact": "due"}).rolls_up
+
+
 @pytest.mark.parametrize(
     ("detail", "message"),
     [
-        ({"idle": 0}, r"detail\.idle=0: must be only idle_after_s and compact"),
+        ({"idle": 0}, r"detail\.idle=0: must be only idle_after_s and compact and rollups are"),
         ([1], r"detail=\[1\]: must be an object"),
         ({"idle_after_s": -1}, r"detail\.idle_after_s=-1: must be a whole number of seconds from 0 to 86400"),
         ({"idle_after_s": 86_401}, "from 0 to 86400"),
         ({"idle_after_s": True}, r"idle_after_s=True"),
         ({"idle_after_s": "60"}, r"idle_after_s='60'"),
         ({"idle_after_s": None}, r"idle_after_s=None"),
+        ({"rollups": "all"}, r"detail\.rollups='all': must be \"due\", or an object with domain"),
+        ({"rollups": {"domain": "moon"}}, r"rollups\.domain='moon': must be air_quality, tides"),
+        ({"rollups": {"domain": "tides", "periods": ["1y"]}}, r"periods=\['1y'\]: must be a list of 1h, 1d, 1w, 1mo"),
+        ({"rollups": {"domain": "tides", "periods": []}}, r"periods=\[\]"),
+        ({"rollups": {"domain": "tides", "since": "-1d"}}, r"since='-1d': must be a day"),
+        ({"rollups": {"domain": "tides", "until": "x"}}, "an object with domain"),
         ({"compact": "all"}, r"detail\.compact='all': must be \"due\", or an object with domain and date"),
         ({"compact": {"domain": "tides"}}, "an object with domain and date"),
         ({"compact": {"domain": "moon", "date": "2004-03-10"}}, r"domain='moon': must be air_quality, tides"),

@@ -125,6 +125,8 @@ class Pipeline:
         config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
         self.memory = MemoryDeps(config=config)
         self.domains = domains
+        self.aggregate_domains: Mapping[str, Domain] | None = None
+        """Where they are others than clean's."""
         self.raw, self.clean = Stream("raw", self.memory), Stream("clean", self.memory)
         self.queue, self.functions = Queue(), Functions()
         self._read = {"raw": [0] * SHARDS, "clean": [0] * SHARDS}
@@ -157,7 +159,7 @@ class Pipeline:
             serving=memory.serving,
             topology=memory.topology,
             clock=memory.clock,
-            domains=self.domains,
+            domains=self.domains if self.aggregate_domains is None else self.aggregate_domains,
             fence_horizon_h=48,
             emitted=Emitted(),
         )
@@ -212,6 +214,7 @@ class Pipeline:
         return Ports(
             blobs=self.memory.blobs,
             raw=self.raw,
+            clean=self.clean,
             streams=self,
             queue=self.queue,
             functions=self.functions,

@@ -7,8 +7,9 @@ from typing import Any
 from levada.core import packs
 from levada.core.packs import NDJSON_GZIP, Header
 from levadactl.deadletters import standing
+from levadactl.deadletters.counts import Report
 from levadactl.deadletters.letters import Letter
-from levadactl.deadletters.sending import Choice, Report
+from levadactl.deadletters.sending import Choice
 from levadactl.deadletters.sending import redrive as run
 from tests.unit.deadletters.fakes import Pipeline, ndjson
 

@@ -14,7 +14,7 @@ from levada.core import packs, parquet
 from levada.core.packs import NDJSON_GZIP, Header
 from levada.ports import Entry
 from levadactl.deadletters import listing, plain
-from levadactl.deadletters.sending import AGGREGATE_REASON, Choice
+from levadactl.deadletters.sending import Choice
 from levadactl.deadletters.sending import redrive as run
 from levadactl.memory import MemoryBlobStore
 from tests.unit.deadletters.fakes import BROKEN, FIXED, Pipeline, Stream, domain, ndjson, reading, token
@@ -234,26 +234,6 @@ def test_positions_of_a_stream_that_was_made_again_mean_nothing() -> None:
     report = run(pipeline.ports, Choice(), dry_run=True)
 
     assert (report.batches.records, report.batches.lost) == (0, 5)
-
-
-def test_batches_of_aggregate_are_shown_and_left() -> None:
-    pipeline = Pipeline(FIXED)
-    pipeline.produce(*BODIES)
-    shard = shard_of(pipeline)
-    batch = pipeline.next_batch(pipeline.raw, shard, 100)
-    assert batch is not None
-    pipeline.stage(pipeline.raw, batch)
-    clean = next(i for i, records in enumerate(pipeline.clean.shards) if records)
-    pipeline.discard(pipeline.clean, clean, 100)
-
-    report = run(pipeline.ports, Choice(), dry_run=False)
-
-    assert set(report.batches.failing) == {AGGREGATE_REASON}
-    assert report.batches.sent == 0
-    assert len(pipeline.queue.messages) == 1
-    (one,) = listing.overview(pipeline.ports)["batches"]
-    assert one["function"] == "levada-aggregate"
-    assert listing.show(pipeline.ports, one["ids"][0])["first_records"][0]["header"]["domain"] == "sim"
 
 
 RULES = Pipeline(FIXED).ports.rules

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.core.errors import BadRecordError
-from levada.ingest.content import GZIP, HEAD_BYTES, PLAIN, ZSTD, format_of, inflating, read_up_to, survey
+from levada.ingest.content import GZIP, HEAD_BYTES, PLAIN, ZSTD, inflating, read_up_to, survey
 from levada.ingest.dialect import BOM
+from levada.ingest.texts import format_of
 
 CSV_TEXT = b"t;id;a;b\n1;2;3;4\n"
 
@@ -40,6 +41,10 @@ def kind(key: str, data: bytes) -> str:
         ("landing/x/a.ndjson", b'{"a":1}\n', "ndjson"),
         ("landing/x/a.jsonl.gz", gzip.compress(b'{"a":1}\n'), "ndjson"),
         ("landing/x/a.dat", BOM + b' {"a":1}\n', "ndjson"),
+        ("landing/x/a.json", b' [{"a":1}]', "ndjson"),
+        ("landing/x/a", '[{"a":1}]'.encode("utf-16"), "ndjson"),
+        ("landing/x/a.csv", "t;id\n".encode("utf-16"), "csv"),
+        ("landing/x/a", "Zürich;Köln\n".encode("latin-1"), "csv"),
         ("landing/x/a.parquet", b"PAR1....PAR1", "parquet"),
         ("landing/x/a.csv", b"PAR1....PAR1", "parquet"),
     ],
@@ -53,8 +58,8 @@ def test_the_extension_decides_and_the_content_where_there_is_none(key: str, dat
     [
         ("a.csv", b"", "empty_file"),
         ("a.xlsx", b"PK\x03\x04\0\0", "binary"),
-        ("a.csv", "t;id\n".encode("utf-16"), "binary"),
-        ("a.json", b' [{"a":1}]', "JSON array"),
+        ("a.csv", "t;id\n".encode("utf-16-le"), "binary, or text of an encoding without a byte order mark"),
+        ("a.csv", "t;id\n".encode("utf-32"), "UTF-32"),
         ("a.parquet", CSV_TEXT, "does not begin with PAR1"),
         ("a.parquet.gz", gzip.compress(b"PAR1....PAR1"), "Parquet inside gzip"),
         ("a.csv.gz", gzip.compress(gzip.compress(CSV_TEXT)), "compressed twice"),

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from levadactl.deploy import code_zip, read_parameters
+from levadactl.deploy import read_parameters
 from levadactl.embedded.templates import read_template, with_code, with_media_types
 from levadactl.errors import StateError
+from levadactl.packaging import code_zip
 
 TEMPLATE = """
 Transform: AWS::Serverless-2016-10-31
@@ -80,10 +81,10 @@ def test_every_code_uri_becomes_the_uploaded_object_and_the_original_stays(tmp_p
     (tmp_path / "template.yaml").write_text(TEMPLATE)
     template = read_template(tmp_path / "template.yaml")
 
-    made = with_code(template, "bucket", "key.zip")
+    made = with_code(template, "bucket", {"CleanFunction": "key.zip"})
 
     there = {"Bucket": "bucket", "Key": "key.zip"}
-    assert made["Globals"]["Function"]["CodeUri"] == there
+    assert "CodeUri" not in made["Globals"]["Function"]
     assert made["Resources"]["CleanFunction"]["Properties"]["CodeUri"] == there
     assert "Metadata" not in made["Resources"]["CleanFunction"]
     assert template["Globals"]["Function"]["CodeUri"] == "functions/"

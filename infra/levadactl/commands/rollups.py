@@ -1,0 +1,88 @@
+"""levada rollups ls, make."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from levadactl import console
+from levadactl.console import JsonOption
+
+
+class Period(StrEnum):
+    """Periods that rollups are made of."""
+
+    hour = "1h"
+    day = "1d"
+    week = "1w"
+    month = "1mo"
+
+
+DomainOption = Annotated[str, typer.Option("--domain", help="Whose series.")]
+AIR = "air_quality"
+FIGURES = ("count", "missing", "min", "mean", "p50", "p95", "max", "stddev")
+
+rollups = typer.Typer(
+    name="rollups",
+    help="Hours, days, weeks and months of every series, merged from windows: look at them, make them now.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    if not rollups.registered_commands:
+        rollups.command(epilog="Example: levada rollups ls --period 1mo --metric co")(ls)
+        rollups.command(epilog="Example: levada rollups make --domain air_quality --period 1d --since 2004-03-01")(make)
+    app.add_typer(rollups)
+
+
+def ls(
+    domain: DomainOption = AIR,
+    period: Annotated[Period, typer.Option("--period", help="Which periods.")] = Period.day,
+    since: Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -52w.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Periods that start before; like --since.")] = None,
+    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Rollups, over the HTTP API, as any client gets them."""
+    from levadactl.charts import number
+    from levadactl.http import get
+    from levadactl.places import Place
+
+    query = {"domain": domain, "period": period.value, "since": since, "until": until, "series": series}
+    query |= {"metric": metric, "limit": str(limit)}
+    found = get(Place.current().api_url, "/v1/rollups", {k: v for k, v in query.items() if v is not None})
+    human = console.table(
+        "",
+        ["start", "end", "series", "metric", *FIGURES],
+        [
+            [row["start"], row["end"], row["series"], row["metric"], *(number(row[name]) for name in FIGURES)]
+            for row in found["rollups"]
+        ],
+    )
+    console.answer(found, as_json=as_json, human=None if as_json else human)
+
+
+def make(
+    domain: DomainOption = AIR,
+    period: Annotated[list[Period] | None, typer.Option("--period", help="Only these periods; repeatable.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="Only gold of this day of UTC and later.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Merge gold that is not in the rollups yet, and make the KPI that this changes, as the schedule does every hour.
+
+    Running it again changes nothing, and nothing is ever made anew from less.
+    """
+    from levadactl import loading
+    from levadactl.places import Place
+
+    order: dict[str, Any] = {"domain": domain} | ({} if since is None else {"since": since})
+    order |= {"periods": [one.value for one in period]} if period else {}
+    answer = loading.order_archive(Place.current(), {"rollups": order})
+    console.answer({name: answer[name] for name in ("rollups", "kpi")}, as_json=as_json)
