@@ -78,7 +78,12 @@ def tally(codes: Ints, bound: int, weights: Ints | None = None) -> tuple[Ints, I
     return ordered[heads], np.add.reduceat(weights[order], heads) if len(codes) else weights
 
 
-def series_codes(texts: dict[str, Coded], n: int) -> tuple[Ints, int]:
+def series_codes(table: pa.Table) -> tuple[Ints, int]:
+    """(n codes, their bound): equal for equal series, in the order of their names."""
+    return codes_of_series(text_columns([table], SERIES), table.num_rows)
+
+
+def codes_of_series(texts: dict[str, Coded], n: int) -> tuple[Ints, int]:
     """(n codes, their bound): equal for equal series, in the order of their names.
 
     Args:

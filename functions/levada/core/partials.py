@@ -103,7 +103,7 @@ def _from_rows(
     windows = times // width_us
     lowest = int(windows.min())
     texts = groups.text_columns([rows], (*SERIES, "sequence"))
-    code, bound = groups.series_codes(texts, len(times))
+    code, bound = groups.codes_of_series(texts, len(times))
     code, bound = groups.combine(code, bound, windows - lowest, int(windows.max()) - lowest + 1)
     group, n = groups.dense(code, bound)
     one = np.empty(n, np.int64)  # any row of each window, for what all of them share
@@ -170,7 +170,7 @@ def merge(partials: pa.Table | Sequence[pa.Table]) -> pa.Table:
 def _merge(tables: list[pa.Table]) -> pa.Table:
     texts = groups.text_columns(tables, TEXTS)
     get = {name: np.concatenate([to_numpy(table[name]) for table in tables]) for name in NUMBERS}
-    code, bound = groups.series_codes(texts, len(get["count"]))
+    code, bound = groups.codes_of_series(texts, len(get["count"]))
     seconds = get["window_start"] // 1_000_000  # a window starts at a whole one
     lowest = int(seconds.min())
     window, count = groups.dense(seconds - lowest, int(seconds.max()) - lowest + 1)
