@@ -69,8 +69,12 @@ def conform(table: pa.Table) -> pa.Table:
     }
     there = set(table.schema.names)
     arrays = [table[f.name] if f.name in there or f.name not in absent else absent[f.name] for f in PARTIAL]
-    alike = [array if array.type == f.type else array.cast(f.type) for array, f in zip(arrays, PARTIAL, strict=True)]
+    alike = [array if array.type == f.type else _alike(array, f) for array, f in zip(arrays, PARTIAL, strict=True)]
     return pa.table(alike, schema=PARTIAL)
+
+
+def _alike(array: pa.ChunkedArray, wanted: pa.Field) -> Any:
+    return bins.wide(array) if wanted.name == "bin_counts" else array.cast(wanted.type)
 
 
 def from_rows(
