@@ -22,10 +22,13 @@ class Dialect:
     repeats an earlier one, or begins with ``__``."""
     named: int
     """How many fields a line must have; those behind hold nothing (the header line ends in separators)."""
+    has_header: bool = True
+    """Whether the first line names the columns; if not it is the first row."""
 
 
 def from_header(line: bytes, domain: Domain) -> Dialect:
-    """The first of the domain's delimiters with which the header line names all required columns.
+    """What the first line says: the separator of the domain's with which it names most columns, all required ones among
+    them. A line that names none, in a domain that knows its columns' names, is a row already.
 
     Args:
         line: the first line of the file, with or without BOM and line end.
@@ -38,16 +41,25 @@ def from_header(line: bytes, domain: Domain) -> Dialect:
     except UnicodeDecodeError as err:
         raise BadRecordError("not_utf8", f"header line, byte {err.start}: the file must be UTF-8") from err
     candidates = [(delimiter, split(text, delimiter)) for delimiter in domain.delimiters]
-    for delimiter, names in candidates:
-        if set(domain.required) <= set(names):
-            return _dialect(delimiter, names, domain)
-    delimiter, names = max(candidates, key=lambda c: len(set(domain.required) & set(c[1])))
+    known = set(domain.columns)
+    delimiter, names = max(candidates, key=lambda c: len(known & set(c[1])))  # of equals the first
+    if set(domain.required) <= set(names):
+        return _dialect(delimiter, names, domain)
+    if domain.header and not set(domain.header) & set(names):
+        return _headless(candidates, domain)
     missing = [name for name in domain.required if name not in names]
     raise BadRecordError(
         "missing_columns",
         f"the header line lacks {', '.join(missing)}; separators tried: {', '.join(map(repr, domain.delimiters))}; "
         f"begins with {text[:80]!r}",
     )
+
+
+def _headless(candidates: list[tuple[str, list[str]]], domain: Domain) -> Dialect:
+    """The separator that cuts the first row into as many fields as the domain has names, or next to it."""
+    delimiter, _ = min(candidates, key=lambda c: abs(len(c[1]) - len(domain.header)))
+    dialect = _dialect(delimiter, list(domain.header), domain)
+    return Dialect(dialect.delimiter, dialect.columns, dialect.named, has_header=False)
 
 
 def split(text: str, delimiter: str) -> list[str]:
