@@ -40,6 +40,14 @@ class Config:
     """Name of the function that loads files: who asks for a load, or has one go on, calls it."""
     timezone: str = "UTC"
     """Time zone of days, weeks and months in rollups, an IANA name such as Europe/Berlin."""
+    alerts_topic: str = ""
+    """ARN of the SNS topic that alerts are published to, or empty for none."""
+    alert_severity: str = "error"
+    """Anomalies of this severity or a higher one become alerts: info, warning, error or critical."""
+    alert_quiet_s: int = 21_600
+    """Event time without an anomaly after which the next one of a series and rule is a new alert, seconds."""
+    alert_max_age_s: int = 86_400
+    """Alerts opened longer ago than this in event time are stored but not published, seconds."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0
@@ -66,6 +74,9 @@ class Config:
         for name, (low, high) in RANGES.items():
             if not low <= (value := getattr(self, name)) <= high:
                 raise ConfigError(f"{PREFIX}{name.upper()}={value}: must be a whole number from {low} to {high}")
+        if self.alert_severity not in SEVERITIES:
+            allowed = ", ".join(SEVERITIES)
+            raise ConfigError(f"{PREFIX}ALERT_SEVERITY={self.alert_severity!r}: must be one of {allowed}")
         if self.log_level not in LEVELS:
             raise ConfigError(f"{PREFIX}LOG_LEVEL={self.log_level!r}: must be one of {', '.join(LEVELS)}")
 
@@ -81,8 +92,11 @@ RANGES = {
     "idle_after_s": (0, 86_400),
     "fence_horizon_h": (1, 8_760),
     "pack_rows": (1, 10_000),
+    "alert_quiet_s": (0, 31_536_000),
+    "alert_max_age_s": (0, 31_536_000),
     "fault_every": (0, 1_000_000),
 }
+SEVERITIES = ("info", "warning", "error", "critical")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NEEDED = {
     "bucket": "the name of the lake bucket",

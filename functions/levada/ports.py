@@ -114,6 +114,27 @@ class Functions(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What subscribers are told."""
+
+    id: str
+    """The same each time that the same news is told: whoever must not act twice remembers it."""
+    subject: str
+    """At most 100 printable ASCII characters."""
+    body: str
+    """JSON text."""
+    attributes: Mapping[str, str]
+    """What a subscription may filter by."""
+
+
+class AlertSink(Protocol):
+    """Where alerts are told."""
+
+    def publish(self, notice: Notice) -> None:
+        """At least once: a notice may be told again after a failure. Raises UnavailableError."""
+
+
 class ServingStore(Protocol):
     """Point reads: items by partition key and sort key; every write may be repeated."""
 

@@ -1,7 +1,8 @@
 """Aggregate: canonical rows of the clean stream in, closed windows out.
 
 Trigger   Kinesis batch of CleanStream, ReportBatchItemFailures on (and never used: bad records are quarantined).
-Writes    checkpoints/aggregate/<shard>; then, from what is committed, the serving table and gold/.
+Writes    checkpoints/aggregate/<shard>; then, from what is committed, the serving table, gold/, anomalies/ and the
+          topic of alerts.
 Retry     safe: rows behind the fence are skipped, and an emission that is repeated writes the same items again.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 
 from levada.aggregate import stage
 from levada.aggregate.emit import Emitted
+from levada.aggregate.watching import Alerting
 from levada.core import kinesis_event
 from levada.domains.registry import enabled
 from levada.observe import log
@@ -37,4 +39,11 @@ def stage_deps(d: Deps) -> stage.AggregateDeps:
         domains=enabled(d.config.domains_enabled),
         fence_horizon_h=d.config.fence_horizon_h,
         emitted=d.memo.setdefault("emitted", Emitted()),
+        alerting=Alerting(
+            sink=d.alerts,
+            severity=d.config.alert_severity,
+            quiet_s=d.config.alert_quiet_s,
+            max_age_s=d.config.alert_max_age_s,
+        ),
+        memo=d.memo,
     )

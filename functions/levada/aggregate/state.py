@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from levada.aggregate import late, latest
 from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
+from levada.aggregate.watching import Watched
 from levada.core import columns
 from levada.core.checkpoint import Checkpoint
 from levada.core.partials import PARTIAL, conform, merge
-from levada.core.positions import RowFences
+from levada.core.positions import RowFences, ShardToken
 from levada.domains.declaration import Domain
 
 STAGE = "aggregate"
@@ -48,6 +49,18 @@ class AggregateState:
     """Domain → rows, late, closed (partials), quarantined, undated."""
     updated_s: int = 0
     """When rows last came, seconds."""
+    watched: Watched = field(default_factory=Watched)
+    inherited: dict[str, int] = field(default_factory=dict)
+    """Shards that this one has taken over from → their generation then: what is known of series comes from there."""
+
+    def inherit(self, parent: ShardToken, other: AggregateState) -> None:
+        """Take over the fences of a shard that this one follows, and what it knew of its series.
+
+        Its open windows stay its own: the schedule closes them there.
+        """
+        self.fences.inherit(other.fences)
+        self.watched.inherit(other.watched)
+        self.inherited[str(parent)] = other.generation
 
     def watermark(self, domain: Domain, tenant: str) -> int | None:
         """Event time up to which windows are closed, microseconds; None before the first row."""
@@ -62,6 +75,7 @@ class AggregateState:
     def clear_outbox(self) -> None:
         """All that was in it has been emitted."""
         self.outbox, self.latest = columns.empty(PARTIAL), columns.empty(LATEST)
+        self.watched.clear()
 
     def add(self, made: Windowed) -> None:
         """What a batch has brought; newest states of entities go straight to the outbox, as the next emission."""
@@ -99,8 +113,10 @@ class AggregateState:
             "outbox": self.outbox.num_rows,
             "latest": self.latest.num_rows,
             "updated_s": self.updated_s,
+            "inherited": self.inherited,
         }
         tables = {"open": self.open, "outbox": self.outbox, "latest": self.latest, "late": self.late}
+        tables |= self.watched.tables()
         return Checkpoint(header, {name: columns.compact(table) for name, table in tables.items()})
 
     @classmethod
@@ -118,6 +134,8 @@ class AggregateState:
             late=saved.tables.get("late", columns.empty(LATE)),
             counters={name: Counter(c) for name, c in head["counters"].items()},
             updated_s=int(head["updated_s"]),
+            watched=Watched.of(saved.tables),
+            inherited=head.get("inherited", {}),
         )
 
 

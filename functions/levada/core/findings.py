@@ -6,16 +6,19 @@ found it. An anomaly's item never changes. An alert's is replaced as the alert g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 
 from levada.core.alerts import ALERT
-from levada.core.anomalies import ANOMALY
+from levada.core.anomalies import ANOMALY, SEVERITIES
 from levada.core.records import SERIES
 from levada.core.segments import sort_time
+from levada.ports import Notice
 
 ANOMALIES, ALERTS = "anomalies", "alerts"
 PLACE = SERIES[2:]
@@ -51,6 +54,39 @@ def _item(kind: str, row: dict[str, Any], time: str, token: str) -> dict[str, An
     parts = [quote(row[name], safe="") for name in (*PLACE, "rule")]
     sk = "#".join([sort_time(row[time]), *parts, token])
     return {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
+
+
+MAX_TOLD = 100
+"""Alerts that one notice lists; a message of SNS holds 256 KiB."""
+LISTED = ("site", "unit", "series", "metric", "rule", "severity", "opened", "value", "lower", "upper", "z", "detail")
+
+
+def notices(alerts: pa.Table, token: str, generation: int) -> list[Notice]:
+    """What subscribers are told of the alerts that one emission has opened: one notice per domain and tenant.
+
+    Its id is the emission's, so that a notice that is published twice can be known by it.
+    """
+    news = _rows(alerts.filter(alerts["publish"]))
+    found = []
+    for (domain, tenant), group in groupby(sorted(news, key=_stream), key=_stream):
+        rows = sorted(group, key=lambda row: (-SEVERITIES.index(row["severity"]), row["opened"]))
+        worst = rows[0]["severity"]
+        body = {"domain": domain, "tenant": tenant, "alerts": len(rows), "severity": worst}
+        listed = [{n: row[n] for n in LISTED if n in row} | {"opened": sort_time(row["opened"])} for row in rows]
+        subject = f"levada: {len(rows)} {worst} alert{'s' if len(rows) > 1 else ''} in {domain}"
+        found.append(
+            Notice(
+                id=f"{token}-{generation:012d}-{quote(domain, safe='')}-{quote(tenant, safe='')}",
+                subject=subject.encode("ascii", "replace").decode()[:100],
+                body=json.dumps(body | {"first": listed[:MAX_TOLD]}, ensure_ascii=False, indent=1),
+                attributes={"domain": domain, "tenant": tenant, "severity": worst},
+            )
+        )
+    return found
+
+
+def _stream(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["domain"], row["tenant"]
 
 
 def identity(item: Mapping[str, Any]) -> str:

@@ -23,7 +23,14 @@ def load(blobs: BlobStore, stage: str, token: ShardToken) -> tuple[Checkpoint, s
 def ancestors(
     blobs: BlobStore, topology: StreamTopology, stage: str, arn: str, token: ShardToken
 ) -> Iterator[dict[str, Any]]:
-    """Checkpoint headers that a shard without one inherits its fences from.
+    """Checkpoint headers that a shard without one inherits its fences from."""
+    return (Checkpoint.peek(body) for _, body in forebears(blobs, topology, stage, arn, token))
+
+
+def forebears(
+    blobs: BlobStore, topology: StreamTopology, stage: str, arn: str, token: ShardToken
+) -> Iterator[tuple[ShardToken, bytes]]:
+    """(shard, checkpoint object) of those whose place a shard without a checkpoint takes.
 
     After a reshard: its parents', or the nearest ancestors that have one. A stream's first shards take over from
     every shard of earlier streams of this stage: a producer that sends again what a lost stream may have swallowed
@@ -40,9 +47,9 @@ def ancestors(
         if parent in seen:
             continue
         seen.add(parent)
-        header = _header(blobs, keys.checkpoint(stage, parent))
-        if header is not None:
-            yield header
+        body = _body(blobs, keys.checkpoint(stage, parent))
+        if body is not None:
+            yield parent, body
         elif above := topology.parents(arn, parent):
             waiting.extend(above)
         else:
@@ -56,16 +63,16 @@ def tokens(blobs: BlobStore, stage: str) -> list[ShardToken]:
     return [ShardToken.parse(blob.key.rpartition("/")[2]) for blob in blobs.list(f"checkpoints/{stage}/")]
 
 
-def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[dict[str, Any]]:
+def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[tuple[ShardToken, bytes]]:
     for other in tokens(blobs, stage):
         if other.created_s < token.created_s:
-            header = _header(blobs, keys.checkpoint(stage, other))
-            if header is not None:
-                yield header
+            body = _body(blobs, keys.checkpoint(stage, other))
+            if body is not None:
+                yield other, body
 
 
-def _header(blobs: BlobStore, key: str) -> dict[str, Any] | None:
+def _body(blobs: BlobStore, key: str) -> bytes | None:
     try:
-        return Checkpoint.peek(blobs.get(key)[0])
+        return blobs.get(key)[0]
     except KeyError:
         return None
