@@ -101,6 +101,9 @@ WINDOWS = {
     "until": "2025-12-02T00:00:00Z",
 }
 
+FINDINGS = {"domain": "air_quality", "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
+ONE_SERIES = {"series": "station-1", "metric": "co"}
+
 CASES = (
     # ------------------------------------------------------------------ ingest: files
     Case("ingest", "one_object", "a file under landing/ becomes packs on the raw stream", lambda: s3(LANDED)),
@@ -225,6 +228,13 @@ CASES = (
     ),
     # ------------------------------------------------------------------ query
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
+    Case(
+        "query",
+        "get_anomalies",
+        "what stood out in a month, warnings and worse",
+        lambda: rest("GET", "/v1/anomalies", query=FINDINGS | {"severity": "warning"}),
+    ),
+    Case("query", "get_alerts", "alerts of one series", lambda: rest("GET", "/v1/alerts", query=FINDINGS | ONE_SERIES)),
     Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
     Case(
         "query",

@@ -53,7 +53,15 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 def _item(kind: str, row: dict[str, Any], time: str, token: str) -> dict[str, Any]:
     parts = [quote(row[name], safe="") for name in (*PLACE, "rule")]
     sk = "#".join([sort_time(row[time]), *parts, token])
-    return {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
+    item = {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
+    # a number of the table ends at 1e126, a value may be any float
+    numbers = json.dumps({name: item.pop(name) for name in list(item) if isinstance(item[name], float)})
+    return item | {"numbers": numbers}
+
+
+def row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an item, times as microseconds; without those that are null."""
+    return {**item, **json.loads(item["numbers"])}
 
 
 MAX_TOLD = 100

@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from levada.core.errors import BadRequestError, ConfigError, UnavailableError
 from levada.observe import log
 from levada.query import answers
+from levada.query.route_anomalies import get_alerts, get_anomalies
 from levada.query.route_health import get_health
 from levada.query.route_kpi import get_kpi
 from levada.query.route_limits import get_limits
@@ -25,6 +26,8 @@ Route = Callable[[dict[str, Any]], Response[str]]
 
 ROUTES: Mapping[str, Route] = {
     "/healthz": get_health,
+    "/v1/alerts": get_alerts,
+    "/v1/anomalies": get_anomalies,
     "/v1/kpi": get_kpi,
     "/v1/limits": get_limits,
     "/v1/rollups": get_rollups,

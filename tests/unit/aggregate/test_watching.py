@@ -53,7 +53,7 @@ def published(values: Sequence[str], *, first_hour: int = 0) -> list[Entry]:
 
 
 def items(memory: MemoryDeps, kind: str) -> list[dict[str, Any]]:
-    return list(memory.serving.query(findings.pk(kind, "default", "air_quality")))
+    return [findings.row(i) for i in memory.serving.query(findings.pk(kind, "default", "air_quality"))]
 
 
 def test_a_window_that_stands_out_is_an_anomaly_in_the_table_and_in_the_lake() -> None:
