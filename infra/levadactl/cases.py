@@ -101,6 +101,7 @@ WINDOWS = {
     "until": "2025-12-02T00:00:00Z",
 }
 
+AIR = {"domain": "air_quality"}
 FINDINGS = {"domain": "air_quality", "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
 ONE_SERIES = {"series": "station-1", "metric": "co"}
 
@@ -235,6 +236,15 @@ CASES = (
         lambda: rest("GET", "/v1/anomalies", query=FINDINGS | {"severity": "warning"}),
     ),
     Case("query", "get_alerts", "alerts of one series", lambda: rest("GET", "/v1/alerts", query=FINDINGS | ONE_SERIES)),
+    Case(
+        "query", "get_late", "which series are late", lambda: rest("GET", "/v1/late", query={"domain": "air_quality"})
+    ),
+    Case(
+        "query",
+        "get_open_windows",
+        "windows to which rows may still come, beside the closed ones",
+        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"open": "true"}),
+    ),
     Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
     Case(
         "query",

@@ -18,6 +18,7 @@ from levada.query import answers
 from levada.query.route_anomalies import get_alerts, get_anomalies
 from levada.query.route_health import get_health
 from levada.query.route_kpi import get_kpi
+from levada.query.route_late import get_late
 from levada.query.route_limits import get_limits
 from levada.query.route_rollups import get_rollups
 from levada.query.route_windows import get_series, get_windows
@@ -29,6 +30,7 @@ ROUTES: Mapping[str, Route] = {
     "/v1/alerts": get_alerts,
     "/v1/anomalies": get_anomalies,
     "/v1/kpi": get_kpi,
+    "/v1/late": get_late,
     "/v1/limits": get_limits,
     "/v1/rollups": get_rollups,
     "/v1/series": get_series,

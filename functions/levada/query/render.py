@@ -108,4 +108,6 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
 def _cell(name: str, value: Any) -> Any:
     if name in TEXT_COLUMNS and isinstance(value, str) and value.startswith(EVALUATED):
         return "'" + value
+    if isinstance(value, bool):
+        return str(value).lower()
     return value
