@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from levadactl import events
+from levadactl.case import Case
 from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
+from levadactl.query_cases import QUERY_CASES
 
 LANDED = "landing/air_quality/AirQualityUCI.csv"
 FILE_ROWS = 48
 GONE = "landing/air_quality/gone.csv"
 """Named by an event, and not there any more."""
-
-FUNCTIONS = {
-    "clean": "CleanFunction",
-    "aggregate": "AggregateFunction",
-    "archive": "ArchiveFunction",
-    "query": "QueryFunction",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One event file, ``events/<stage>/<name>.json``."""
-
-    stage: str
-    name: str
-    shows: str
-    build: Callable[[], dict[str, Any]]
-
-    @property
-    def path(self) -> str:
-        return f"{self.stage}/{self.name}.json"
-
-    @property
-    def function(self) -> str:
-        """Logical id in the template of the function that gets this event."""
-        if self.stage == "ingest":
-            return "IngestHttpFunction" if "httpMethod" in self.build() else "IngestFilesFunction"
-        return FUNCTIONS[self.stage]
-
-    def text(self) -> str:
-        return json.dumps(self.build(), indent=2) + "\n"
 
 
 def landed(key: str) -> bytes | None:
@@ -92,18 +61,6 @@ def _without(header_field: str) -> bytes:
 def _once_more(bodies: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return (*bodies, *bodies)
 
-
-WINDOWS = {
-    "domain": "air_quality",
-    "series": "station-1",
-    "metric": "co",
-    "since": "2025-12-01T00:00:00Z",
-    "until": "2025-12-02T00:00:00Z",
-}
-
-AIR = {"domain": "air_quality"}
-FINDINGS = {"domain": "air_quality", "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
-ONE_SERIES = {"series": "station-1", "metric": "co"}
 
 CASES = (
     # ------------------------------------------------------------------ ingest: files
@@ -227,73 +184,7 @@ CASES = (
         "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
         lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
     ),
-    # ------------------------------------------------------------------ query
-    Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
-    Case(
-        "query",
-        "get_anomalies",
-        "what stood out in a month, warnings and worse",
-        lambda: rest("GET", "/v1/anomalies", query=FINDINGS | {"severity": "warning"}),
-    ),
-    Case("query", "get_alerts", "alerts of one series", lambda: rest("GET", "/v1/alerts", query=FINDINGS | ONE_SERIES)),
-    Case(
-        "query", "get_late", "which series are late", lambda: rest("GET", "/v1/late", query={"domain": "air_quality"})
-    ),
-    Case(
-        "query",
-        "get_open_windows",
-        "windows to which rows may still come, beside the closed ones",
-        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"open": "true"}),
-    ),
-    Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
-    Case(
-        "query",
-        "unknown_series",
-        "a series that has no windows: an empty list",
-        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"series": "station-99"}),
-    ),
-    Case(
-        "query",
-        "no_query",
-        "queryStringParameters is null without a query: 422, for of several domains one must be named",
-        lambda: rest("GET", "/v1/series"),
-    ),
-    Case(
-        "query",
-        "get_rollups",
-        "months of one metric",
-        lambda: rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": "1mo", "metric": "co"}),
-    ),
-    Case(
-        "query",
-        "get_kpi",
-        "capability of a month's values",
-        lambda: rest("GET", "/v1/kpi", query={"domain": "air_quality", "period": "1mo", "since": "2025-12-01"}),
-    ),
-    Case(
-        "query",
-        "get_limits",
-        "specification limits of a domain",
-        lambda: rest("GET", "/v1/limits", query={"domain": "air_quality", "kind": "specification"}),
-    ),
-    Case(
-        "query",
-        "base64_body",
-        "a GET with a body, encoded: the body is ignored",
-        lambda: rest("GET", "/v1/series", query={"domain": "air_quality"}, body=b"{}", in_base64=True),
-    ),
-    Case(
-        "query",
-        "trailing_slash",
-        "/v1/windows/ is /v1/windows",
-        lambda: rest("GET", "/v1/windows/", query=WINDOWS, resource="/v1/windows"),
-    ),
-    Case(
-        "query",
-        "bad_parameter",
-        "422 that names the parameter, its value and what is allowed",
-        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
-    ),
+    *QUERY_CASES,
 )
 
 

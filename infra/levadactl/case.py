@@ -1,0 +1,39 @@
+"""A case: one event file, what it shows, and the function that gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+FUNCTIONS = {
+    "clean": "CleanFunction",
+    "aggregate": "AggregateFunction",
+    "archive": "ArchiveFunction",
+    "query": "QueryFunction",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One event file, ``events/<stage>/<name>.json``."""
+
+    stage: str
+    name: str
+    shows: str
+    build: Callable[[], dict[str, Any]]
+
+    @property
+    def path(self) -> str:
+        return f"{self.stage}/{self.name}.json"
+
+    @property
+    def function(self) -> str:
+        """Logical id in the template of the function that gets this event."""
+        if self.stage == "ingest":
+            return "IngestHttpFunction" if "httpMethod" in self.build() else "IngestFilesFunction"
+        return FUNCTIONS[self.stage]
+
+    def text(self) -> str:
+        return json.dumps(self.build(), indent=2) + "\n"
