@@ -1,4 +1,4 @@
-"""A case: one event file, what it shows, and the function that gets it."""
+"""One event file: which function gets it, and what it shows."""
 
 from __future__ import annotations
 

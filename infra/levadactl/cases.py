@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from levadactl import events
+from levadactl import cases_of_domains, events
 from levadactl.case import Case
 from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
 from levadactl.query_cases import QUERY_CASES
@@ -185,6 +185,8 @@ CASES = (
         lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
     ),
     *QUERY_CASES,
+    # ------------------------------------------------------------------ every other domain
+    *cases_of_domains.CASES,
 )
 
 

@@ -23,6 +23,7 @@ COMMAND_MODULES = (
     "anomalies",
     "late",
     "rollups",
+    "jobs",
     "kpi",
     "limits",
     "verify",

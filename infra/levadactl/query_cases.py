@@ -57,6 +57,24 @@ QUERY_CASES = (
     ),
     Case(
         "query",
+        "get_jobs",
+        "jobs that run or have failed, by their latest state",
+        lambda: rest("GET", "/v1/jobs", query={"status": "running,failed", "app": "render"}),
+    ),
+    Case(
+        "query",
+        "get_events",
+        "what happened in an hour",
+        lambda: rest("GET", "/v1/events", query={"domain": "jobs", "since": "2025-12-31T23:00:00Z"}),
+    ),
+    Case(
+        "query",
+        "get_event_rollups",
+        "how many jobs ended how, per minute",
+        lambda: rest("GET", "/v1/event-rollups", query={"domain": "jobs", "metric": "duration_s"}),
+    ),
+    Case(
+        "query",
         "get_kpi",
         "capability of a month's values",
         lambda: rest("GET", "/v1/kpi", query={"domain": "air_quality", "period": "1mo", "since": "2025-12-01"}),

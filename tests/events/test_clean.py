@@ -7,8 +7,11 @@ from collections.abc import Mapping
 import pytest
 
 from levada.clean.handler import handler
+from levada.config import Config
 from levada.core import packs, parquet
 from levada.core.errors import UnavailableError
+from levada.wiring import using
+from levadactl.domain_samples import SAMPLES, reason_of
 from levadactl.invoking import LocalContext
 from levadactl.memory import MemoryDeps
 from tests.conftest import load_event
@@ -96,3 +99,15 @@ def test_bronze_keeps_what_came_byte_for_byte(memory: MemoryDeps) -> None:
     handler(event, CONTEXT)
 
     assert [row["payload"] for row in tables(memory, "bronze/")] == list(batch.data)
+
+
+@pytest.mark.parametrize("domain", [name for name in SAMPLES if name != "air_quality"])
+def test_the_files_of_each_domain_show_what_they_say(domain: str) -> None:
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    for case, wanted in (("good", []), ("bad", sorted(reason_of(kind) for kind in SAMPLES[domain].bad))):
+        memory = MemoryDeps(config=config)
+        with using(memory):
+            handler(load_event(f"clean/{domain}_{case}"), CONTEXT)
+
+        assert sorted(str(row["reason"]) for row in tables(memory, "quarantine/")) == wanted
+        assert tables(memory, "events/") or tables(memory, "silver/")

@@ -39,18 +39,17 @@ def of(domain: Domain, table: pa.Table, rows: pa.Table, faults: list[Fault]) -> 
     return []
 
 
-def assembled(rows: pa.Table, metric: pa.DictionaryArray, value: pa.Array, quality: pa.Array) -> pa.Table:
+def assembled(
+    rows: pa.Table, metric: pa.DictionaryArray, value: pa.Array, quality: pa.Array, event_id: pa.Array | None = None
+) -> pa.Table:
     """A table of ``shapes.Measured``; rows: ``PLACE``."""
     time = flat(rows, "time")
     if time.null_count:
         undated = pc.if_else(pc.is_null(time), pa.scalar(int(Quality.UNDATED), pa.uint8()), pa.scalar(0, pa.uint8()))
         quality = pc.bit_wise_or(quality, undated)
-    return (
-        rows.select(PLACE)
-        .append_column("metric", metric)
-        .append_column("value", value)
-        .append_column("quality", quality)
-    )
+    names = pa.nulls(len(value), pa.string()) if event_id is None else event_id
+    more = {"metric": metric, "value": value, "quality": quality, "event_id": names}
+    return pa.table({name: flat(rows, name) for name in PLACE} | more)
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
@@ -83,7 +82,8 @@ def _long(domain: Domain, long: Long, table: pa.Table, rows: pa.Table, faults: l
     faults.append(Fault("not_a_number", long.value, not_number))
     values, quality = numbers.judge(values, _bounds(known, both.indices), domain.sentinels)
     metric = pa.DictionaryArray.from_arrays(both.indices, pa.array([one.name for one in known], pa.string()))
-    return assembled(rows, columns.coded(metric), values, quality)
+    named = trimmed(table, long.event_id, domain) if long.event_id else None
+    return assembled(rows, columns.coded(metric), values, quality, named)
 
 
 def _resolve(domain: Domain, long: Long, name: str, uom: str) -> _Known:

@@ -101,7 +101,7 @@ class Wide:
 class Measured:
     """Measurements of a long source, of open columns, or of a domain's function.
 
-    ``rows``: ``rec``, ``row``, ``time``, site, unit, series, metric (dictionaries), value, quality.
+    ``rows``: ``rec``, ``row``, ``time``, site, unit, series, metric (dictionaries), value, quality, event_id.
     """
 
     domain: Domain
@@ -133,8 +133,7 @@ class Measured:
         n = rows.num_rows
         arrays = _identity(rows, origin) | {
             "domain": columns.constant(self.domain.name, n),
-            **{name: flat(rows, name) for name in ("time", *KEY_PARTS, "metric", "value", "quality")},
-            "event_id": pa.nulls(n, pa.string()),
+            **{name: flat(rows, name) for name in ("time", *KEY_PARTS, "metric", "value", "quality", "event_id")},
         }
         return pa.table([arrays[f.name] for f in MEASUREMENT], schema=MEASUREMENT).unify_dictionaries().combine_chunks()
 

@@ -64,6 +64,8 @@ class Long:
     mix; a declared metric with a ``uom`` refuses rows of another one that ``uoms`` does not convert."""
     uoms: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     """(uom of the row, of the metric) → (scale, offset)."""
+    event_id: str = ""
+    """Column of what names the reading, such as its sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +220,7 @@ class Domain:
         """Declared source columns in order, each with what it holds; all of them are read, none must be there."""
         found: dict[str, str] = dict.fromkeys((*self.time.columns, *self.keys.values()), TEXT)
         if self.long is not None:
-            found |= {self.long.metric: TEXT} | ({self.long.uom: TEXT} if self.long.uom else {})
+            found |= {name: TEXT for name in (self.long.metric, self.long.uom, self.long.event_id) if name}
             found[self.long.value] = NUMBER
         for part, column in self.event_columns.items():
             kind = NUMBER if part == "value" else JSON if part == "attributes" else self.fields.get(part, TEXT)

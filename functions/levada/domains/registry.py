@@ -9,11 +9,15 @@ from importlib.metadata import entry_points
 from levada.core.errors import ConfigError
 from levada.domains.air_quality import AIR_QUALITY
 from levada.domains.declaration import Domain
+from levada.domains.device import DEVICE
 from levada.domains.jobs import JOBS
+from levada.domains.lab import LAB
 from levada.domains.sensor import SENSOR
+from levada.domains.shop import SHOP
+from levada.domains.sweep import SWEEP
 from levada.domains.telemetry import TELEMETRY
 
-BUILT_IN = (AIR_QUALITY, TELEMETRY, SENSOR, JOBS)
+BUILT_IN = (AIR_QUALITY, TELEMETRY, SENSOR, JOBS, DEVICE, SWEEP, LAB, SHOP)
 ENTRY_POINT = "levada.domains"
 """Packages outside levada register a Domain under this group of entry points."""
 

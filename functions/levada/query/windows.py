@@ -49,6 +49,11 @@ class Selection:
     """Of the windows that start exactly at since_us, only this one and those behind it."""
     width_s: int | None = None
     """Merge base windows into windows of this width, aligned to 1970-01-01; None for windows as they closed."""
+    metrics: frozenset[str] | None = None
+    """Only these metrics; None for all."""
+
+    def takes(self, metric: str) -> bool:
+        return self.metrics is None or metric in self.metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def series_of(serving: Items, selection: Selection) -> list[dict[str, str]]:
     found = []
     for item in serving.query(segments.series_pk(selection.tenant, selection.domain)):
         one = {name: str(item.get(name, "")) for name in SERIES}
-        if all(getattr(selection, name) in (None, one[name]) for name in KEY):
+        if all(getattr(selection, name) in (None, one[name]) for name in KEY) and selection.takes(one["metric"]):
             found.append(one)
     return sorted(found, key=_key)
 

@@ -7,7 +7,7 @@ import pytest
 from levada.core.records import MEASUREMENT
 from levada.domains.declaration import Domain, Long, Metric, Time
 from levada.domains.sensor import SENSOR
-from tests.unit.clean.shapes_support import Cleaned
+from levadactl.testing import Cleaned
 
 AIR = Domain(
     name="air",

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from levada.clean.measured import MAX_OPEN_COLUMNS
 from levada.domains.telemetry import TELEMETRY
-from tests.unit.clean.shapes_support import Cleaned
+from levadactl.testing import Cleaned
 
 AT = "2025-12-01T00:00:00Z"
 
