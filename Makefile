@@ -41,7 +41,7 @@ test: .venv/.stamp ## All tests that need neither Docker nor network
 	$(PY) -m pytest $(ARGS)
 
 ##@ The embedded stack
-.PHONY: up down reset status
+.PHONY: up down reset status smoke
 up: .venv/.stamp ## Start the embedded stack and deploy to it
 	$(BIN)/levada up $(ARGS)
 
@@ -53,6 +53,9 @@ reset: .venv/.stamp ## Empty the embedded stack
 
 status: .venv/.stamp ## What runs, and how far it has come
 	$(BIN)/levada status $(ARGS)
+
+smoke: .venv/.stamp ## A small file in and its windows out, in under a minute, on whatever place is there: OK or FAIL
+	$(BIN)/levada smoke $(ARGS)
 
 ##@ Develop
 .PHONY: dev check lint format types test-slow test-stack test-localstack simulate

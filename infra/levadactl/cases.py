@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from levadactl import cases_of_domains, events
+from levadactl import cases_of_domains, cases_of_queries, events
 from levadactl.case import Case
 from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
-from levadactl.query_cases import QUERY_CASES
 
 LANDED = "landing/air_quality/AirQualityUCI.csv"
 FILE_ROWS = 48
@@ -184,8 +183,7 @@ CASES = (
         "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
         lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
     ),
-    *QUERY_CASES,
-    # ------------------------------------------------------------------ every other domain
+    *cases_of_queries.CASES,
     *cases_of_domains.CASES,
 )
 

@@ -22,6 +22,8 @@ COMMAND_MODULES = (
     "generate",
     "anomalies",
     "late",
+    "split",
+    "smoke",
     "rollups",
     "jobs",
     "kpi",
@@ -29,6 +31,7 @@ COMMAND_MODULES = (
     "verify",
     "dlq",
     "demo",
+    "domain",
 )
 """Modules of ``levadactl.commands`` in the order of the help; each has ``register(app)``."""
 

@@ -77,6 +77,12 @@ def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterato
                 yield other, body
 
 
+def header(blobs: BlobStore, stage: str, token: ShardToken) -> dict[str, Any] | None:
+    """The header of a shard's checkpoint, None when there is none."""
+    body = _body(blobs, keys.checkpoint(stage, token))
+    return None if body is None else Checkpoint.peek(body)
+
+
 def _body(blobs: BlobStore, key: str) -> bytes | None:
     try:
         return blobs.get(key)[0]

@@ -1,4 +1,4 @@
-"""The event files of the read API: a GET each."""
+"""Event files of the read API: each route asked for something, and what it refuses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ WINDOWS = {
     "since": "2025-12-01T00:00:00Z",
     "until": "2025-12-02T00:00:00Z",
 }
-
-AIR = {"domain": "air_quality"}
 FINDINGS = {"domain": "air_quality", "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
 ONE_SERIES = {"series": "station-1", "metric": "co"}
 
-QUERY_CASES = (
-    # ------------------------------------------------------------------ query
+CASES = (
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),
     Case(
         "query",
@@ -103,4 +100,5 @@ QUERY_CASES = (
         "422 that names the parameter, its value and what is allowed",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
     ),
+    # ------------------------------------------------------------------ every other domain
 )
