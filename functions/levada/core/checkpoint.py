@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -40,12 +40,17 @@ class Checkpoint:
         return b"".join((MAGIC, line, b"\n", *raw.values(), *bodies.values()))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Checkpoint:
-        """Raises ConfigError when the object is not a checkpoint of this version (never guess at state)."""
+    def from_bytes(cls, data: bytes, *, only: Collection[str] | None = None) -> Checkpoint:
+        """Raises ConfigError when the object is not a checkpoint of this version (never guess at state).
+
+        Args:
+            only: names of the tables to decode; None for all.
+        """
         head, at = _head(data)
         tables = {}
         for name, size in head.pop("tables"):
-            tables[name] = _table(data[at : at + size])
+            if only is None or name in only:
+                tables[name] = _table(data[at : at + size])
             at += size
         return cls(head, tables)
 
