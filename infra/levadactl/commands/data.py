@@ -69,11 +69,15 @@ def replay(
         float, typer.Option("--speedup", min=0, help="Times faster than the rows' own times; 0: as fast as possible.")
     ] = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Begin at the first row, whatever was sent before.")] = False,
+    shift_to_now: Annotated[
+        bool, typer.Option("--shift-to-now", help="Move all times alike, so that the file's last row is now.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Send a file's rows through the raw stream, paced by their times. Interrupt it; the same command goes on.
 
-    A pack that is sent twice counts once; a file that is loaded as well counts twice.
+    A pack that is sent twice counts once; a file that is loaded as well counts twice. Rows whose times are moved keep
+    their own in bronze and are marked as forced.
     """
     from levada.adapters.kinesis import KinesisSink
     from levada.wiring import SystemClock
@@ -84,17 +88,19 @@ def replay(
 
     chosen, place = domain_named(domain), Place.current()
     stream = loading.Streams(place, loading.Lake.of(place))
+    content, clock = loading.sha256_of(file), SystemClock()
     progress = replaying.Progress.load(
-        place.state or state_dir(), loading.sha256_of(file), stream.created_s("raw"), again=again
+        place.state or state_dir(), content, stream.created_s("raw"), again=again, shifted=shift_to_now
     )
     resumed = progress.rows
-    due = list(replaying.packs_of(file, chosen))
-    with console.progress(f"replaying {file.name}", sum(one.rows for one in due), unit="rows") as advance:
+    if shift_to_now and not progress.shift_us:
+        progress.shift_us = replaying.shift_to(int(clock.now_s() * 1_000_000), file, chosen)
+    due = replaying.packs_of(file, chosen, shift_us=progress.shift_us)
+    with console.progress(f"replaying {file.name}", 0, unit="rows") as advance:
         sink = KinesisSink(place.client("kinesis"), place.raw_stream)
-        replaying.replay(iter(due), sink, SystemClock(), progress, speedup=speedup, on_rows=advance)
-    console.answer(
-        {"file": str(file), "rows": progress.rows, "packs": progress.sent, "resumed_at_row": resumed}, as_json=as_json
-    )
+        replaying.replay(due, sink, clock, progress, speedup=speedup, on_rows=advance)
+    answer = {"file": str(file), "rows": progress.rows, "packs": progress.sent, "resumed_at_row": resumed}
+    console.answer(answer | ({"shift_us": progress.shift_us} if shift_to_now else {}), as_json=as_json)
 
 
 def peek(
