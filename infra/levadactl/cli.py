@@ -20,6 +20,8 @@ COMMAND_MODULES = (
     "data",
     "produce",
     "generate",
+    "anomalies",
+    "late",
     "split",
     "smoke",
     "rollups",
