@@ -86,6 +86,10 @@ test-stack: .venv/.stamp ## Only the tests on the embedded stack, the slow ones 
 test-localstack: .venv/.stamp ## The same behaviours on the LocalStack at AWS_ENDPOINT_URL. LAB=folder starts one without Docker
 	$(if $(LAB),infra/localstack/with-lab.sh "$(LAB)") $(PY) -m pytest -m localstack -rs $(ARGS)
 
+.PHONY: large
+large: .venv/.stamp ## A file larger than memory: loaded, killed half-way, exact. make large MB=1024
+	LEVADA_LARGE_MB=$(or $(MB),1024) $(PY) -m pytest -m slow -s tests/unit/ingest/test_large_file.py $(ARGS)
+
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
 
