@@ -26,6 +26,7 @@ ENTRY_POINT = "levada.domains"
 def registered() -> Mapping[str, Domain]:
     """Every domain by name. Raises ConfigError when two have the same name."""
     from importlib.metadata import entry_points  # a third of what a cold start over HTTP imports
+
     domains: dict[str, Domain] = {}
     for domain in (*BUILT_IN, *(point.load() for point in entry_points(group=ENTRY_POINT))):
         if domain.name in domains:
