@@ -25,8 +25,8 @@ class Dialect:
 
 
 def from_header(line: bytes, domain: Domain) -> Dialect:
-    """The first of the domain's delimiters with which the header line names all required columns; where the domain
-    names the columns of files without a header line, the one with which the first line has as many fields.
+    """The domain's delimiter with which the header line names most columns, all required ones among them; where the
+    domain names the columns of files without a header line, the one with which the first line has as many fields.
 
     Args:
         line: the first line of the file, with or without BOM and line end.
@@ -42,10 +42,10 @@ def from_header(line: bytes, domain: Domain) -> Dialect:
     if domain.header and not has_header(line, domain):
         delimiter, _ = max(candidates, key=lambda c: (len(c[1]) == len(domain.header), len(c[1])))
         return _dialect(delimiter, list(domain.header), domain)
-    for delimiter, names in candidates:
-        if set(domain.required) <= set(names):
-            return _dialect(delimiter, names, domain)
-    delimiter, names = max(candidates, key=lambda c: len(set(domain.required) & set(c[1])))
+    known = set(domain.columns)
+    delimiter, names = max(candidates, key=lambda c: len(known & set(c[1])))  # of equals the first
+    if set(domain.required) <= set(names):
+        return _dialect(delimiter, names, domain)
     missing = [name for name in domain.required if name not in names]
     raise BadRecordError(
         "missing_columns",
