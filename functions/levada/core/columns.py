@@ -9,7 +9,7 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import packs
+from levada.core import arrowstream, packs
 from levada.core.errors import BadRecordError
 from levada.core.packs import ARROW_ZSTD
 
@@ -28,19 +28,34 @@ def from_bytes(body: bytes, *, limit: int = packs.MAX_BODY_BYTES, full: bool = F
     Args:
         limit: what the body may inflate to, bytes.
         full: look at every offset, dictionary code and character too; for senders that are not our own code, since a
-            kernel that meets a wrong one reads memory that is not its own.
+            kernel that meets a wrong one reads memory that is not its own. And refuse what would take far more memory
+            than the inflated body: a compressed body within, or long texts that many rows share.
 
     Raises:
         BadRecordError: ``body_too_large`` or ``body_corrupt``.
     """
     raw = packs.inflate(body, ARROW_ZSTD, limit=limit)
+    if full and arrowstream.is_compressed(raw):
+        raise BadRecordError("body_corrupt", "arrow: compressed within; one zstd frame around the stream is enough")
     try:
         with pa.ipc.open_stream(raw) as reader:
             table = reader.read_all()
             table.validate(full=full)
     except (pa.ArrowException, OSError, ValueError) as err:
         raise BadRecordError("body_corrupt", f"arrow: {err}") from err
+    if full and len(raw) * table.num_rows > limit:
+        _check_shared(table, limit)
     return table
+
+
+def _check_shared(table: pa.Table, limit: int) -> None:
+    """A dictionary holds a text once, but whoever decodes it once per row."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            if pa.types.is_string(chunk.type.value_type) or pa.types.is_large_string(chunk.type.value_type):
+                size = pc.sum(pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)).as_py() or 0
+                if size > limit:
+                    raise BadRecordError("body_too_large", f"arrow: {name} decodes to {size} bytes: at most {limit}")
 
 
 def empty(schema: pa.Schema) -> pa.Table:
