@@ -90,6 +90,10 @@ test-localstack: .venv/.stamp ## The same behaviours on the LocalStack at AWS_EN
 large: .venv/.stamp ## A file larger than memory: loaded, killed half-way, exact. make large MB=1024
 	LEVADA_LARGE_MB=$(or $(MB),1024) $(PY) -m pytest -m slow -s tests/unit/ingest/test_large_file.py $(ARGS)
 
+.PHONY: fuzz
+fuzz: .venv/.stamp ## Every way in, fed with what nobody should send: make fuzz EXAMPLES=20000
+	LEVADA_FUZZ=$(or $(EXAMPLES),20000) $(PY) -m pytest tests/unit/ingest/test_fuzz.py $(ARGS)
+
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)
 

@@ -9,6 +9,7 @@ import base64
 import gzip
 import io
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ from levada.wiring import using
 from levadactl.memory import MemoryDeps
 from tests.unit.ingest.support import DOMAINS, HEADER, Stage
 
+EXAMPLES = int(os.environ.get("LEVADA_FUZZ", "300"))
+"""``make fuzz EXAMPLES=20000`` looks further."""
 RULES = reading.Rules(domains=DOMAINS, tenant="default", latest_us=2**62)
 GOOD = b'{"t":"2024-01-01","id":"s1","a":1,"b":"2,5"}'
 
@@ -96,7 +99,7 @@ RECORD = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(records=st.lists(RECORD, max_size=4))
 def test_no_record_takes_the_good_ones_beside_it_along(records: list[bytes]) -> None:
     """Each is rows, or stands in quarantine: the batch goes on."""
@@ -116,7 +119,7 @@ def test_no_record_takes_the_good_ones_beside_it_along(records: list[bytes]) -> 
 @pytest.mark.parametrize("domain", ["tiny", *registered()])
 def test_a_record_nested_without_end_is_quarantined(record: bytes, domain: str) -> None:
     named = record.replace(b"{", b'{"domain":"%b",' % domain.encode(), 1)
-    rules = reading.Rules(domains=DOMAINS | registered(), tenant="default", latest_us=2**62)
+    rules = reading.Rules(domains={**DOMAINS, **registered()}, tenant="default", latest_us=2**62)
     packed = pack(packs.compress(record, NDJSON_ZSTD), NDJSON_ZSTD, 1, domain=domain)
 
     found = read([GOOD.replace(b"{", b'{"domain":"tiny",', 1), record, named, packed], rules)
@@ -228,7 +231,7 @@ def file(draw: st.DrawFn) -> tuple[str, bytes]:
     return f"landing/tiny/a.{kind}{ending}", body
 
 
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES)
 @given(landed=file(), block=st.integers(30, 400))
 def test_every_line_of_a_file_is_a_row_or_empty_or_in_quarantine(landed: tuple[str, bytes], block: int) -> None:
     stage = Stage(block_bytes=block, block_rows=4, pack_rows=3)
@@ -249,6 +252,27 @@ def test_every_line_of_a_file_is_a_row_or_empty_or_in_quarantine(landed: tuple[s
 
 def sum_of(counts: Any) -> int:
     return int(counts["rows_read"] + counts["bad_rows"] + counts["empty_rows"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (pa.DictionaryArray.from_arrays(pa.array([0] * 40_000, pa.int32()), pa.array(["x" * 500_000])), "decode to"),
+        (pa.array(["s" * (1 << 28), "s"]), "inflates to"),
+    ],
+)
+def test_a_parquet_file_that_inflates_to_gigabytes_is_refused_within_bounds(texts: pa.Array, says: str) -> None:
+    n = len(texts)
+    body = parquet(pa.table({"t": ["2024-01-01"] * n, "id": texts, "a": [1.0] * n, "b": [2.0] * n}))
+    assert len(body) < 20 * 2**20
+    forget_peak()
+    before = rss_mib()
+
+    outcome = Stage().load(body, "landing/tiny/a.parquet")
+
+    assert (outcome.status, outcome.reason.partition(":")[0]) == (REFUSED, "file_too_large")
+    assert says in outcome.reason
+    assert peak_mib() - before < 300
 
 
 @pytest.mark.parametrize("pack_with", [gzip.compress, zstandard.ZstdCompressor().compress])
@@ -302,7 +326,7 @@ BODY = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(
     path=st.sampled_from([*ROUTES, "/v1/event/", "/"]),
     body=BODY,
@@ -361,7 +385,7 @@ def item(draw: st.DrawFn) -> dict[str, Any]:
     return found | {"domain": domain.name}
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(items=st.lists(item(), min_size=1, max_size=5))
 def test_what_is_accepted_over_http_is_what_clean_takes(items: list[dict[str, Any]]) -> None:
     """Nobody is told "accepted" of a row that ends in quarantine, nor refused one that a file may bring."""
