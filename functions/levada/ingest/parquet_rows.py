@@ -32,7 +32,7 @@ READABLE = [
 
 
 MAX_CHUNK_BYTES = 1 << 28
-"""What one column of a row group may inflate to: a page of it is inflated at once, and nobody says how large pages are."""
+"""What one column of a row group may inflate to: nobody says how large the pages are that are inflated at once."""
 MAX_BLOCK_TEXT = 1 << 27
 """Bytes of text in one block: a dictionary holds a text once, but a block once per row."""
 
