@@ -40,6 +40,8 @@ class Config:
     """Name of the function that loads files: who asks for a load, or has one go on, calls it."""
     timezone: str = "UTC"
     """Time zone of days, weeks and months in rollups, an IANA name such as Europe/Berlin."""
+    split_mb: int = 1024
+    """A plain text file of more MiB is loaded in pieces, by several invocations at once; 0 for never, to 1048576."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0
@@ -81,6 +83,7 @@ RANGES = {
     "idle_after_s": (0, 86_400),
     "fence_horizon_h": (1, 8_760),
     "pack_rows": (1, 10_000),
+    "split_mb": (0, 1_048_576),
     "fault_every": (0, 1_000_000),
 }
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
