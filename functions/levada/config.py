@@ -42,6 +42,14 @@ class Config:
     """Time zone of days, weeks and months in rollups, an IANA name such as Europe/Berlin."""
     split_mb: int = 1024
     """A plain text file of more MiB is loaded in pieces, by several invocations at once; 0 for never, to 1048576."""
+    alerts_topic: str = ""
+    """ARN of the SNS topic that alerts are published to, or empty for none."""
+    alert_severity: str = "error"
+    """Anomalies of this severity or a higher one become alerts: info, warning, error or critical."""
+    alert_quiet_s: int = 21_600
+    """Event time without an anomaly after which the next one of a series and rule is a new alert, seconds."""
+    alert_max_age_s: int = 86_400
+    """Alerts opened longer ago than this in event time are stored but not published, seconds."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0
@@ -68,6 +76,9 @@ class Config:
         for name, (low, high) in RANGES.items():
             if not low <= (value := getattr(self, name)) <= high:
                 raise ConfigError(f"{PREFIX}{name.upper()}={value}: must be a whole number from {low} to {high}")
+        if self.alert_severity not in SEVERITIES:
+            allowed = ", ".join(SEVERITIES)
+            raise ConfigError(f"{PREFIX}ALERT_SEVERITY={self.alert_severity!r}: must be one of {allowed}")
         if self.log_level not in LEVELS:
             raise ConfigError(f"{PREFIX}LOG_LEVEL={self.log_level!r}: must be one of {', '.join(LEVELS)}")
 
@@ -84,8 +95,11 @@ RANGES = {
     "fence_horizon_h": (1, 8_760),
     "pack_rows": (1, 10_000),
     "split_mb": (0, 1_048_576),
+    "alert_quiet_s": (0, 31_536_000),
+    "alert_max_age_s": (0, 31_536_000),
     "fault_every": (0, 1_000_000),
 }
+SEVERITIES = ("info", "warning", "error", "critical")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NEEDED = {
     "bucket": "the name of the lake bucket",

@@ -114,7 +114,37 @@ class Functions(Protocol):
         """
 
 
-class ServingStore(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What subscribers are told."""
+
+    id: str
+    """The same each time that the same news is told: whoever must not act twice remembers it."""
+    subject: str
+    """At most 100 printable ASCII characters."""
+    body: str
+    """JSON text."""
+    attributes: Mapping[str, str]
+    """What a subscription may filter by."""
+
+
+class AlertSink(Protocol):
+    """Where alerts are told."""
+
+    def publish(self, notice: Notice) -> None:
+        """At least once: a notice may be told again after a failure. Raises UnavailableError."""
+
+
+class Items(Protocol):
+    """Items by partition key and sort key, to read."""
+
+    def query(
+        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Items of a partition with first <= sk <= last, in order of sk."""
+
+
+class ServingStore(Items, Protocol):
     """Point reads: items by partition key and sort key; every write may be repeated."""
 
     def put(self, items: Sequence[Mapping[str, Any]]) -> None:
@@ -125,11 +155,6 @@ class ServingStore(Protocol):
 
         Raises UnavailableError; some may be written then.
         """
-
-    def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Items of a partition with first <= sk <= last, in order of sk."""
 
     def by_time(
         self,

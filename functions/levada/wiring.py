@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from levada.config import Config
 
 if TYPE_CHECKING:
-    from levada.ports import BlobStore, Clock, Functions, RecordSink, ServingStore, StreamTopology, UploadUrls
+    from levada.ports import (
+        AlertSink,
+        BlobStore,
+        Clock,
+        Functions,
+        RecordSink,
+        ServingStore,
+        StreamTopology,
+        UploadUrls,
+    )
 
 
 class Deps(Protocol):
@@ -36,6 +45,8 @@ class Deps(Protocol):
     def functions(self) -> Functions: ...
     @property
     def urls(self) -> UploadUrls: ...
+    @property
+    def alerts(self) -> AlertSink: ...
     @property
     def memo(self) -> dict[str, Any]:
         """What this process remembers between invocations. Only ever a saving: it may be empty at any time."""
@@ -123,6 +134,13 @@ class AwsDeps:
 
         self.config.need("bucket")
         return S3UploadUrls(self._client("s3", signature_version="s3v4"), self.config.bucket)
+
+    @cached_property
+    def alerts(self) -> AlertSink:
+        from levada.adapters.sns import NoSink, SnsSink
+
+        topic = self.config.alerts_topic
+        return SnsSink(self._client("sns"), topic) if topic else NoSink()
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from levada.config import Config
 from levada.core.errors import ConflictError, UnavailableError
 from levada.core.positions import ShardToken
-from levada.ports import Blob, Entry
+from levada.ports import Blob, Entry, Notice
 
 
 class MemoryBlobStore:
@@ -194,6 +194,19 @@ class MemoryServingStore:
             raise UnavailableError("memory table is down")
 
 
+class MemoryAlertSink:
+    """A topic that only remembers what was published, in order."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+        self.down = False
+
+    def publish(self, notice: Notice) -> None:
+        if self.down:
+            raise UnavailableError("memory topic is down")
+        self.notices.append(notice)
+
+
 class ManualClock:
     """Time that stands still until it is moved; a sleep moves it."""
 
@@ -223,4 +236,5 @@ class MemoryDeps:
     serving: MemoryServingStore = field(default_factory=MemoryServingStore)
     functions: MemoryFunctions = field(default_factory=MemoryFunctions)
     urls: MemoryUrls = field(default_factory=MemoryUrls)
+    alerts: MemoryAlertSink = field(default_factory=MemoryAlertSink)
     memo: dict[str, Any] = field(default_factory=dict)

@@ -11,8 +11,8 @@ from greenlet import getcurrent
 
 from levada.core.errors import UnavailableError
 from levada.core.positions import ShardToken
-from levada.ports import Blob, Entry
-from levadactl.memory import ManualClock, MemoryBlobStore, MemoryServingStore
+from levada.ports import Blob, Entry, Notice
+from levadactl.memory import ManualClock, MemoryAlertSink, MemoryBlobStore, MemoryServingStore
 from levadactl.triggers import Entry as StreamEntry
 from levadactl.triggers import MemoryStream
 
@@ -148,6 +148,16 @@ class FaultyServing:
 
     def check(self) -> None:
         self._faults.call("check", self._store.check)
+
+
+class FaultyAlertSink:
+    """AlertSink whose every call may go wrong."""
+
+    def __init__(self, sink: MemoryAlertSink, faults: Faults) -> None:
+        self._sink, self._faults = sink, faults
+
+    def publish(self, notice: Notice) -> None:
+        self._faults.call("publish", lambda: self._sink.publish(notice))
 
 
 class SkewedClock(ManualClock):

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from levada.aggregate.state import AggregateState
+from levada.aggregate.watching import Watched
 from levada.clean import normalise
 from levada.core import columns, lineage
 from levada.core.partials import PARTIAL
@@ -57,7 +58,18 @@ def _no_outbox() -> Patches:
 
 
 def _no_inheritance() -> Patches:
-    return [patch.object(lineage, "ancestors", lambda *_: iter(()))]
+    return [patch.object(lineage, "forebears", lambda *_: iter(()))]
+
+
+def _no_findings_in_the_outbox() -> Patches:
+    """Anomalies are emitted after the commit, but the committed state does not hold them."""
+    tables = Watched.tables
+
+    def forgetting(self: Watched) -> Any:
+        kept = tables(self)
+        return kept | {name: kept[name].slice(0, 0) for name in ("found", "raised")}
+
+    return [patch.object(Watched, "tables", forgetting)]
 
 
 def _no_order() -> Patches:
@@ -73,6 +85,7 @@ ALL: dict[str, Callable[[], Patches]] = {
     "outbox": _no_outbox,
     "inheritance": _no_inheritance,
     "order": _no_order,
+    "findings_outbox": _no_findings_in_the_outbox,
 }
 
 

@@ -16,8 +16,9 @@ from levada.core.lake import read_distinct
 from levada.core.packs import NDJSON_GZIP, Header
 from levada.core.partials import merge
 from levada.core.records import SERIES
-from levada.domains.declaration import Domain, Metric, Time
+from levada.domains.declaration import Domain, Metric, Time, Watch
 from levada.ports import Entry
+from tests.simulation import findings
 from tests.simulation.world import START_S, World
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -30,6 +31,7 @@ SIM = Domain(
     keys={"series": "sensor"},
     window_s=WINDOW_S,
     lateness_s=60,
+    watch=(Watch(zscore=1.5, weight=0.3, warmup=2, estimate=3),),
 )
 
 
@@ -130,6 +132,11 @@ def check(world: World, truth: Input) -> None:
     _same_windows(_gold(world), expected, "gold")
     _same_windows(_served(world), expected, "serving")
     _check_counters(world, truth)
+    findings.check(world, SIM, {key: _mean(window) for key, window in expected.items()})
+
+
+def _mean(window: dict[str, Any]) -> float | None:
+    return window["sum"] / window["count"] if window["count"] else None
 
 
 def _check_silver(world: World, truth: Input) -> None:

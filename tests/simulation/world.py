@@ -19,7 +19,7 @@ from levada.core.publishing import publish
 from levada.ingest.files_handler import handler as ingest_files
 from levada.ports import Entry
 from levada.wiring import using
-from levadactl.memory import ManualClock, MemoryBlobStore, MemoryDeps, MemoryServingStore
+from levadactl.memory import ManualClock, MemoryAlertSink, MemoryBlobStore, MemoryDeps, MemoryServingStore
 from levadactl.triggers import Discard, Failed, Invoke, Machine, Mapping, MemoryStream, Returned, Throttled, Unavailable
 from levadactl.triggers import Entry as StreamEntry
 from levadactl.triggers.mapping import FOREVER
@@ -27,6 +27,7 @@ from tests.simulation.deadletters import send_again
 from tests.simulation.faults import (
     Crash,
     Faults,
+    FaultyAlertSink,
     FaultyBlobs,
     FaultyServing,
     FaultySink,
@@ -87,7 +88,7 @@ class World:
         self.faults = Faults(self.rng, plan.fault_rate)
         self.faults.note = self.log
         self.trace: list[str] = []
-        self.blobs, self.serving = MemoryBlobStore(), MemoryServingStore()
+        self.blobs, self.serving, self.topic = MemoryBlobStore(), MemoryServingStore(), MemoryAlertSink()
         self.streams = {
             name: MemoryStream(name, shards=plan.shards, clock=self.clock.now_s, fail=self.faults.refuses_entry)
             for name in STREAMS
@@ -288,7 +289,14 @@ class World:
     def _cold(self) -> MemoryDeps:
         deps = MemoryDeps(
             config=Config(
-                bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", pack_rows=self.pack_rows
+                bucket="lake",
+                table="serving",
+                raw_stream="raw",
+                clean_stream="clean",
+                pack_rows=self.pack_rows,
+                alert_severity="info",
+                alert_quiet_s=120,
+                alert_max_age_s=31_536_000,
             ),
             clock=SkewedClock(self.clock, self.rng.choice([0, 0, -200, 45, 300])),
         )
@@ -296,6 +304,7 @@ class World:
         deps.blobs = FaultyBlobs(self.blobs, self.faults)  # type: ignore[assignment]  # the ports, with faults
         deps.serving = FaultyServing(self.serving, self.faults)  # type: ignore[assignment]
         deps.raw, deps.clean = (FaultySink(s, self.faults) for s in streams)  # type: ignore[assignment]
+        deps.alerts = FaultyAlertSink(self.topic, self.faults)  # type: ignore[assignment]
         deps.topology = StreamsTopology(streams, self.faults)  # type: ignore[assignment]
         return deps
 

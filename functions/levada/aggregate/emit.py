@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.aggregate import latest as entities
-from levada.core import keys, parquet, segments
+from levada.aggregate.watching import Watched
+from levada.core import findings, keys, parquet, segments
 from levada.core.positions import ShardToken
-from levada.ports import BlobStore, ServingStore
+from levada.ports import AlertSink, BlobStore, ServingStore
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ def emit(
     latest: pa.Table | None = None,
     blobs: BlobStore,
     serving: ServingStore,
+    watched: Watched | None = None,
+    sink: AlertSink | None = None,
     done: Emitted,
     fresh: bool,
 ) -> None:
@@ -44,6 +47,8 @@ def emit(
     Args:
         outbox: closed windows (PARTIAL).
         latest: newest states of entities (LATEST).
+        watched: whose findings are those of this outbox; None for none.
+        sink: where alerts are told.
         fresh: this process has just committed it, so that nobody can have emitted it. Otherwise the object that is
             written last tells whether somebody has.
     """
@@ -51,25 +56,23 @@ def emit(
         return
     if latest is not None and latest.num_rows:
         serving.put_newer(list(entities.items(latest)))
-    if outbox.num_rows:
-        _emit_windows(outbox, token, generation, blobs, serving, done, fresh=fresh)
+    if outbox.num_rows and (fresh or not _is_there(outbox, token, generation, blobs)):
+        if watched is not None and watched.found.num_rows:
+            _emit_findings(watched, token, generation, blobs, serving, sink)
+        _emit_windows(outbox, token, generation, blobs, serving, done)
     done.generations[token] = generation
 
 
+def _is_there(outbox: pa.Table, token: ShardToken, generation: int, blobs: BlobStore) -> bool:
+    """Whether the object that an emission writes last is there."""
+    last = _key(max(pc.unique(_places(outbox)).to_pylist()), token, generation)
+    return next(iter(blobs.list(last)), None) is not None
+
+
 def _emit_windows(
-    outbox: pa.Table,
-    token: ShardToken,
-    generation: int,
-    blobs: BlobStore,
-    serving: ServingStore,
-    done: Emitted,
-    *,
-    fresh: bool,
+    outbox: pa.Table, token: ShardToken, generation: int, blobs: BlobStore, serving: ServingStore, done: Emitted
 ) -> None:
     places = sorted(pc.unique(_places(outbox)).to_pylist())
-    last = _key(places[-1], token, generation)
-    if not fresh and next(iter(blobs.list(last)), None) is not None:
-        return
     listed = [item for item in segments.series_items(outbox) if (item["pk"], item["sk"]) not in done.series]
     serving.put([*segments.items(outbox, str(token), generation), *listed])
     blobs.put_all(_gold(outbox, token, generation, places[:-1]))
@@ -77,8 +80,30 @@ def _emit_windows(
     done.series.update((item["pk"], item["sk"]) for item in listed)
 
 
-def _places(outbox: pa.Table) -> pa.ChunkedArray:
-    days = pc.strftime(outbox["window_start"], "%Y-%m-%d")
+def _emit_findings(
+    watched: Watched,
+    token: ShardToken,
+    generation: int,
+    blobs: BlobStore,
+    serving: ServingStore,
+    sink: AlertSink | None,
+) -> None:
+    """Anomalies and alerts to the serving table, anomalies to the lake, alerts to those who have subscribed."""
+    serving.put(findings.anomaly_items(watched.found, str(token)))
+    serving.put_newer(findings.alert_items(watched.raised, str(token), generation))
+    rows = _named(watched.found, token, generation)
+    days = _places(rows, "time")
+    for place in sorted(pc.unique(days).to_pylist()):
+        domain, _, date = place.rpartition("/")
+        body = parquet.to_bytes(rows.filter(pc.equal(days, place)))
+        blobs.put(keys.anomalies(domain, date, token, generation), body)
+    if sink is not None:
+        for notice in findings.notices(watched.raised, str(token), generation):
+            sink.publish(notice)
+
+
+def _places(outbox: pa.Table, time: str = "window_start") -> pa.ChunkedArray:
+    days = pc.strftime(outbox[time], "%Y-%m-%d")
     return pc.binary_join_element_wise(outbox["domain"].cast(pa.string()), days, "/")
 
 
@@ -89,9 +114,13 @@ def _key(place: str, token: ShardToken, generation: int) -> str:
 
 def _gold(outbox: pa.Table, token: ShardToken, generation: int, places: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """One (key, Parquet) per domain and day."""
-    n = outbox.num_rows
-    named = outbox.append_column("shard", pa.repeat(pa.scalar(str(token)), n))
-    named = named.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), n))
+    named = _named(outbox, token, generation)
     found = _places(outbox)
     for place in places:
         yield _key(place, token, generation), parquet.to_bytes(named.filter(pc.equal(found, place)))
+
+
+def _named(rows: pa.Table, token: ShardToken, generation: int) -> pa.Table:
+    """With the emission that they left in."""
+    rows = rows.append_column("shard", pa.repeat(pa.scalar(str(token)), rows.num_rows))
+    return rows.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), rows.num_rows))

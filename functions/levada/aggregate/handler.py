@@ -1,7 +1,8 @@
 """Aggregate: canonical rows of the clean stream in, closed windows out.
 
 Trigger   Kinesis batch of CleanStream, ReportBatchItemFailures on (and never used: bad records are quarantined).
-Writes    checkpoints/aggregate/<shard>; then, from what is committed, the serving table and gold/.
+Writes    checkpoints/aggregate/<shard>; then, from what is committed, the serving table, gold/, anomalies/ and the
+          topic of alerts.
 Retry     safe: rows behind the fence are skipped, and an emission that is repeated writes the same items again.
 """
 
@@ -12,9 +13,10 @@ from typing import Any
 
 from levada.aggregate import stage
 from levada.aggregate.emit import Emitted
+from levada.aggregate.watching import Alerting
 from levada.core import kinesis_event
 from levada.domains.registry import enabled
-from levada.observe import log
+from levada.observe import lag_s, log
 from levada.wiring import Deps, deps
 
 
@@ -24,7 +26,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if batch is None:
         return {"batchItemFailures": []}
     summary = stage.run(batch, stage_deps(deps()))
-    log("aggregate", context, shard=batch.shard_id, **asdict(summary))
+    log("aggregate", context, shard=batch.shard_id, lag_s=lag_s(batch.arrived_s), **asdict(summary))
     return {"batchItemFailures": []}
 
 
@@ -37,4 +39,11 @@ def stage_deps(d: Deps) -> stage.AggregateDeps:
         domains=enabled(d.config.domains_enabled),
         fence_horizon_h=d.config.fence_horizon_h,
         emitted=d.memo.setdefault("emitted", Emitted()),
+        alerting=Alerting(
+            sink=d.alerts,
+            severity=d.config.alert_severity,
+            quiet_s=d.config.alert_quiet_s,
+            max_age_s=d.config.alert_max_age_s,
+        ),
+        memo=d.memo,
     )

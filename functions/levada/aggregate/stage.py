@@ -7,16 +7,19 @@ closed is emitted. A crash after the commit leaves a full outbox, which the next
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from levada.aggregate.emit import Emitted, emit
 from levada.aggregate.state import STAGE, AggregateState
 from levada.aggregate.taking import Taken, take
+from levada.aggregate.watching import Alerting, control_lines
 from levada.aggregate.windowing import Windowed, windowed
 from levada.core import keys, lineage, parquet, quarantine
+from levada.core.checkpoint import Checkpoint
 from levada.core.keys import Span
 from levada.core.kinesis_event import Batch
-from levada.core.positions import RowFences, ShardToken
+from levada.core.positions import ShardToken
 from levada.domains.declaration import Domain
 from levada.ports import BlobStore, Clock, ServingStore, StreamTopology
 
@@ -32,6 +35,9 @@ class AggregateDeps:
     domains: Mapping[str, Domain]
     fence_horizon_h: int
     emitted: Emitted
+    alerting: Alerting = field(default_factory=Alerting)
+    memo: dict[str, Any] = field(default_factory=dict)
+    """What the process remembers: limits."""
 
 
 @dataclass(slots=True)
@@ -47,6 +53,11 @@ class Summary:
     open: int = 0
     entities: int = 0
     """Entities whose latest state may have changed."""
+    anomalies: int = 0
+    alerts: int = 0
+    """Alerts that were opened, or that went on."""
+    problems: list[str] = field(default_factory=list)
+    """Settings that could not be read; the rows do not wait for them."""
     unemitted: str = ""
     """Why what is committed could not be emitted yet; empty when it was."""
 
@@ -78,7 +89,7 @@ def run(batch: Batch, deps: AggregateDeps) -> Summary:
     made = windowed(taken, state, deps.domains, now_s)
     state.clear_outbox()
     state.add(made)
-    state.close(watermarks(state, deps.domains))
+    summary.problems = close(state, deps, now_s)
     state.mark, state.updated_s = fresh[-1].sequence, now_s
     state.fences.expire(now_s - deps.fence_horizon_h * 3600)
     put(state, etag, token, deps)
@@ -95,6 +106,17 @@ def _summarise(summary: Summary, taken: Taken, made: Windowed, state: AggregateS
     summary.late = sum(count["late"] for count in made.counts.values())
     summary.duplicate_rows, summary.quarantined = taken.duplicate_rows, len(taken.bad)
     summary.closed, summary.open, summary.entities = state.outbox.num_rows, state.open.num_rows, state.latest.num_rows
+    summary.anomalies, summary.alerts = state.watched.found.num_rows, state.watched.raised.num_rows
+
+
+def close(state: AggregateState, deps: AggregateDeps, now_s: int) -> list[str]:
+    """Move what has ended to the outbox, and look through it; returns what was wrong with the settings."""
+    state.close(watermarks(state, deps.domains))
+    if not state.outbox.num_rows:
+        return []
+    lines, wrong = control_lines(deps.blobs, deps.memo, state.outbox, deps.domains, now_s)
+    state.watched.look(state.outbox, deps.domains, lines, deps.alerting.policy(now_s))
+    return wrong
 
 
 def watermarks(state: AggregateState, domains: Mapping[str, Domain]) -> dict[tuple[str, str], int]:
@@ -125,8 +147,10 @@ def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *
         token,
         state.generation,
         latest=state.latest,
+        watched=state.watched,
         blobs=deps.blobs,
         serving=deps.serving,
+        sink=deps.alerting.sink,
         done=deps.emitted,
         fresh=fresh,
     )
@@ -137,6 +161,6 @@ def _load(arn: str, token: ShardToken, deps: AggregateDeps) -> tuple[AggregateSt
     if found is not None:
         return AggregateState.from_checkpoint(found[0]), found[1]
     state = AggregateState()
-    for header in lineage.ancestors(deps.blobs, deps.topology, STAGE, arn, token):
-        state.fences.inherit(RowFences.from_bytes(header["fences"]))
+    for parent, body in lineage.forebears(deps.blobs, deps.topology, STAGE, arn, token):
+        state.inherit(parent, AggregateState.from_checkpoint(Checkpoint.from_bytes(body)))
     return state, None

@@ -15,13 +15,15 @@ import pyarrow.compute as pc
 from levada.aggregate import late, latest
 from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
-from levada.core import columns
+from levada.aggregate.watching import Watched
+from levada.core import bins, columns
 from levada.core.checkpoint import Checkpoint
 from levada.core.partials import PARTIAL, conform, merge
-from levada.core.positions import RowFences
+from levada.core.positions import RowFences, ShardToken
 from levada.domains.declaration import Domain
 
 STAGE = "aggregate"
+BIN_COUNTS = "bin_counts"
 Stream = tuple[str, str]
 """(domain, tenant): what has a watermark of its own, so that one tenant's clock cannot close another's windows."""
 
@@ -48,6 +50,18 @@ class AggregateState:
     """Domain → rows, late, closed (partials), quarantined, undated."""
     updated_s: int = 0
     """When rows last came, seconds."""
+    watched: Watched = field(default_factory=Watched)
+    inherited: dict[str, int] = field(default_factory=dict)
+    """Shards that this one has taken over from → their generation then: what is known of series comes from there."""
+
+    def inherit(self, parent: ShardToken, other: AggregateState) -> None:
+        """Take over the fences of a shard that this one follows, and what it knew of its series.
+
+        Its open windows stay its own: the schedule closes them there.
+        """
+        self.fences.inherit(other.fences)
+        self.watched.inherit(other.watched)
+        self.inherited[str(parent)] = other.generation
 
     def watermark(self, domain: Domain, tenant: str) -> int | None:
         """Event time up to which windows are closed, microseconds; None before the first row."""
@@ -62,6 +76,7 @@ class AggregateState:
     def clear_outbox(self) -> None:
         """All that was in it has been emitted."""
         self.outbox, self.latest = columns.empty(PARTIAL), columns.empty(LATEST)
+        self.watched.clear()
 
     def add(self, made: Windowed) -> None:
         """What a batch has brought; newest states of entities go straight to the outbox, as the next emission."""
@@ -99,9 +114,11 @@ class AggregateState:
             "outbox": self.outbox.num_rows,
             "latest": self.latest.num_rows,
             "updated_s": self.updated_s,
+            "inherited": self.inherited,
         }
         tables = {"open": self.open, "outbox": self.outbox, "latest": self.latest, "late": self.late}
-        return Checkpoint(header, {name: columns.compact(table) for name, table in tables.items()})
+        tables |= self.watched.tables()
+        return Checkpoint(header, {name: _packed(table) for name, table in tables.items()})
 
     @classmethod
     def from_checkpoint(cls, saved: Checkpoint) -> AggregateState:
@@ -118,7 +135,20 @@ class AggregateState:
             late=saved.tables.get("late", columns.empty(LATE)),
             counters={name: Counter(c) for name, c in head["counters"].items()},
             updated_s=int(head["updated_s"]),
+            watched=Watched.of(saved.tables),
+            inherited=head.get("inherited", {}),
         )
+
+
+def _packed(table: pa.Table) -> pa.Table:
+    """As small as it goes: ``conform`` reads it again."""
+    if not table.num_rows:
+        return table
+    table = columns.compact(table)
+    if BIN_COUNTS in table.schema.names:
+        counts = bins.narrow(table[BIN_COUNTS])
+        table = table.set_column(table.schema.get_field_index(BIN_COUNTS), BIN_COUNTS, counts)
+    return table
 
 
 def _closed(open_windows: pa.Table, ends_us: dict[Stream, int]) -> pa.ChunkedArray:

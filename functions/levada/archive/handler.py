@@ -11,9 +11,11 @@ Retry     safe, and not needed: the next run does what this one did not.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from levada.aggregate.emit import Emitted
+from levada.aggregate.handler import stage_deps as aggregate_deps
 from levada.aggregate.stage import AggregateDeps
 from levada.archive import compaction, idle, kpi, order, rollups
 from levada.archive.compaction import Compaction, Remaining
@@ -43,22 +45,16 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         answer |= _roll_up(d, asked, domains, remaining_s, failures)
     if asked.compacts and d.config.catalog:
         answer["catalog"] = _register(d, failures)
-    log("archive", context, **answer, failures=failures)
+    counts = closed.counts()
+    log("archive", context, closed=counts["closed"], **answer, failures=failures, problems=closed.problems)
     if failures:
         raise UnavailableError(f"{len(failures)} failed, the others are done: {'; '.join(failures[:5])}")
     return answer
 
 
 def stage_deps(d: Deps) -> AggregateDeps:
-    return AggregateDeps(
-        blobs=d.blobs,
-        serving=d.serving,
-        topology=d.topology,
-        clock=d.clock,
-        domains=enabled(d.config.domains_enabled),
-        fence_horizon_h=d.config.fence_horizon_h,
-        emitted=Emitted(),  # of this run: what a stopped aggregate has emitted nobody here knows
-    )
+    """Those of aggregate, but what a stopped aggregate has emitted nobody here knows."""
+    return replace(aggregate_deps(d), emitted=Emitted())
 
 
 def _compact(d: Deps, asked: order.Order, remaining_s: Remaining) -> Compaction:

@@ -36,6 +36,8 @@ class Idle:
     """Shards with something open that are not idle: rows came lately, or another invocation committed first."""
     failures: list[str] = field(default_factory=list)
     """One line for each shard that could not be looked after; the others were."""
+    problems: list[str] = field(default_factory=list)
+    """Settings that could not be read; nothing waits for them."""
 
     def counts(self) -> dict[str, int]:
         return {"shards": self.shards, "closed": self.closed, "emitted": self.emitted, "skipped": self.skipped}
@@ -76,7 +78,7 @@ def _shard(token: ShardToken, deps: AggregateDeps, idle_after_s: int, done: Idle
     state.clear_outbox()
     done.emitted += left_over
     force(state, deps.domains, now_s)
-    state.close(stage.watermarks(state, deps.domains))
+    done.problems += stage.close(state, deps, now_s)
     closed = state.outbox.num_rows
     if not closed and not left_over:
         return

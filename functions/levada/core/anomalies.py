@@ -28,7 +28,8 @@ RULES = (*WESTERN_ELECTRIC.values(), ZSCORE, SILENT)
 SEVERITIES = ("info", "warning", "error", "critical")
 """From the least to the most; the same words as events have."""
 SEVERITY = {"we1": "error", "we2": "warning", "we3": "info", "we4": "info", ZSCORE: "warning", SILENT: "error"}
-"""Of each rule. A z-score beyond twice its threshold is critical."""
+"""Of each rule. A z-score beyond its threshold by half as much again is critical."""
+CRITICAL = 1.5
 FORGET_US = 30 * 86_400_000_000
 """A series that has had no window for so long begins anew."""
 
@@ -252,7 +253,7 @@ def _outliers(judged: Judged, threshold: Floats) -> _Found:
     with np.errstate(invalid="ignore"):
         row = np.flatnonzero((threshold > 0) & (np.abs(judged.z) > threshold))
     z, center, reach = judged.z[row], judged.mean[row], threshold[row] * judged.deviation[row]
-    far = np.abs(z) > 2 * threshold[row]
+    far = np.abs(z) > CRITICAL * threshold[row]
     severity = np.where(far, SEVERITIES.index("critical"), SEVERITIES.index(SEVERITY[ZSCORE]))
     return _Found(ZSCORE, row, z > 0, center - reach, center, center + reach, z, severity, np.zeros(len(row), bool))
 

@@ -6,16 +6,19 @@ found it. An anomaly's item never changes. An alert's is replaced as the alert g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 
 from levada.core.alerts import ALERT
-from levada.core.anomalies import ANOMALY
+from levada.core.anomalies import ANOMALY, SEVERITIES
+from levada.core.item_keys import PARTITION_BYTES, SORT_BYTES, bounded, quoted
 from levada.core.records import SERIES
 from levada.core.segments import sort_time
+from levada.ports import Notice
 
 ANOMALIES, ALERTS = "anomalies", "alerts"
 PLACE = SERIES[2:]
@@ -24,7 +27,7 @@ PLACE = SERIES[2:]
 
 def pk(kind: str, tenant: str, domain: str) -> str:
     """Partition key of a domain's anomalies or alerts."""
-    return f"{kind}#{quote(tenant, safe='')}#{quote(domain, safe='')}"
+    return bounded(f"{kind}#{quoted(tenant)}#{quoted(domain)}", PARTITION_BYTES)
 
 
 def anomaly_items(found: pa.Table, token: str) -> list[dict[str, Any]]:
@@ -48,9 +51,52 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _item(kind: str, row: dict[str, Any], time: str, token: str) -> dict[str, Any]:
-    parts = [quote(row[name], safe="") for name in (*PLACE, "rule")]
-    sk = "#".join([sort_time(row[time]), *parts, token])
-    return {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
+    parts = [quoted(row[name]) for name in (*PLACE, "rule")]
+    sk = bounded("#".join([sort_time(row[time]), *parts]), SORT_BYTES - TOKEN_BYTES) + f"#{token}"
+    item = {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
+    # a number of the table ends at 1e126, a value may be any float
+    numbers = json.dumps({name: item.pop(name) for name in list(item) if isinstance(item[name], float)})
+    return item | {"numbers": numbers}
+
+
+def row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an item, times as microseconds; without those that are null."""
+    return {**item, **json.loads(item["numbers"])}
+
+
+TOKEN_BYTES = 80
+"""What the name of who found something may take of a sort key."""
+MAX_TOLD = 100
+"""Alerts that one notice lists; a message of SNS holds 256 KiB."""
+LISTED = ("site", "unit", "series", "metric", "rule", "severity", "opened", "value", "lower", "upper", "z", "detail")
+
+
+def notices(alerts: pa.Table, token: str, generation: int) -> list[Notice]:
+    """What subscribers are told of the alerts that one emission has opened: one notice per domain and tenant.
+
+    Its id is the emission's, so that a notice that is published twice can be known by it.
+    """
+    news = _rows(alerts.filter(alerts["publish"]))
+    found = []
+    for (domain, tenant), group in groupby(sorted(news, key=_stream), key=_stream):
+        rows = sorted(group, key=lambda row: (-SEVERITIES.index(row["severity"]), row["opened"]))
+        worst = rows[0]["severity"]
+        body = {"domain": domain, "tenant": tenant, "alerts": len(rows), "severity": worst}
+        listed = [{n: row[n] for n in LISTED if n in row} | {"opened": sort_time(row["opened"])} for row in rows]
+        subject = f"levada: {len(rows)} {worst} alert{'s' if len(rows) > 1 else ''} in {domain}"
+        found.append(
+            Notice(
+                id=f"{token}-{generation:012d}-{quoted(domain)}-{quoted(tenant)}",
+                subject=subject.encode("ascii", "replace").decode()[:100],
+                body=json.dumps(body | {"first": listed[:MAX_TOLD]}, ensure_ascii=False, indent=1),
+                attributes={"domain": domain, "tenant": tenant, "severity": worst},
+            )
+        )
+    return found
+
+
+def _stream(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["domain"], row["tenant"]
 
 
 def identity(item: Mapping[str, Any]) -> str:

@@ -55,6 +55,10 @@ def events(domain: str, date: str, span: Span, *, redrive: bool = False) -> str:
     return f"events/domain={domain}/date={date}/{span.name}{REDRIVE if redrive else ''}.parquet"
 
 
+def events_prefix(domain: str) -> str:
+    return f"events/domain={domain}/"
+
+
 def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
 

@@ -30,6 +30,10 @@ IDENTITY = ("sequence", "row", "metric")
 """Columns that tell the rows of one shard apart."""
 ROW_IDENTITY = ("source", "position", "row", "metric")
 """Columns that tell rows apart wherever they came in."""
+EVENT_IDENTITY = ("sequence", "row", "item")
+EVENT_ROW_IDENTITY = ("source", "position", "row", "item")
+"""The same of events."""
+NUMBERS = frozenset({"row", "position", "item"})
 ATTEMPTS = 5
 
 
@@ -147,7 +151,7 @@ def distinct(rows: pa.Table, by: Sequence[str] = IDENTITY) -> pa.Table:
     """
     if rows.num_rows < 2:
         return rows
-    keys = [to_numpy(rows[n]) if n in ("row", "position") else ranks(rows[n]) for n in reversed(by)]
+    keys = [to_numpy(rows[n]) if n in NUMBERS else ranks(rows[n]) for n in reversed(by)]
     order = np.lexsort(keys)
     new = np.zeros(len(order), bool)
     new[0] = True
@@ -156,6 +160,17 @@ def distinct(rows: pa.Table, by: Sequence[str] = IDENTITY) -> pa.Table:
     if new.all():
         return rows
     return rows.take(pa.array(np.sort(order[new])))
+
+
+def distinct_events(found: Sequence[tuple[Stored, pa.Table]]) -> list[pa.Table]:
+    """The events of a partition's objects, each once; tables of one schema."""
+    tables = dict(found)
+    out = []
+    for cluster in clusters(tables):
+        some = [tables[one] for one in cluster]
+        by = EVENT_ROW_IDENTITY if any(one.redrive for one in cluster) else EVENT_IDENTITY
+        out.append(some[0] if len(some) == 1 else distinct(concat(some), by))
+    return out
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:

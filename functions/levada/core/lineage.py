@@ -8,7 +8,7 @@ from typing import Any
 from levada.core import keys
 from levada.core.checkpoint import Checkpoint
 from levada.core.positions import ShardToken
-from levada.ports import BlobStore, StreamTopology
+from levada.ports import Blob, BlobStore, StreamTopology
 
 
 def load(blobs: BlobStore, stage: str, token: ShardToken) -> tuple[Checkpoint, str] | None:
@@ -23,7 +23,14 @@ def load(blobs: BlobStore, stage: str, token: ShardToken) -> tuple[Checkpoint, s
 def ancestors(
     blobs: BlobStore, topology: StreamTopology, stage: str, arn: str, token: ShardToken
 ) -> Iterator[dict[str, Any]]:
-    """Checkpoint headers that a shard without one inherits its fences from.
+    """Checkpoint headers that a shard without one inherits its fences from."""
+    return (Checkpoint.peek(body) for _, body in forebears(blobs, topology, stage, arn, token))
+
+
+def forebears(
+    blobs: BlobStore, topology: StreamTopology, stage: str, arn: str, token: ShardToken
+) -> Iterator[tuple[ShardToken, bytes]]:
+    """(shard, checkpoint object) of those whose place a shard without a checkpoint takes.
 
     After a reshard: its parents', or the nearest ancestors that have one. A stream's first shards take over from
     every shard of earlier streams of this stage: a producer that sends again what a lost stream may have swallowed
@@ -40,9 +47,9 @@ def ancestors(
         if parent in seen:
             continue
         seen.add(parent)
-        found = header(blobs, stage, parent)
-        if found is not None:
-            yield found
+        body = _body(blobs, keys.checkpoint(stage, parent))
+        if body is not None:
+            yield parent, body
         elif above := topology.parents(arn, parent):
             waiting.extend(above)
         else:
@@ -53,20 +60,31 @@ def ancestors(
 
 def tokens(blobs: BlobStore, stage: str) -> list[ShardToken]:
     """Every shard that has a checkpoint in this stage, earlier streams' included."""
-    return [ShardToken.parse(blob.key.rpartition("/")[2]) for blob in blobs.list(f"checkpoints/{stage}/")]
+    return [token for token, _ in checkpoints(blobs, stage)]
 
 
-def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[dict[str, Any]]:
+def checkpoints(blobs: BlobStore, stage: str) -> Iterator[tuple[ShardToken, Blob]]:
+    """Every shard that has a checkpoint in this stage, and the object as it is listed."""
+    for blob in blobs.list(f"checkpoints/{stage}/"):
+        yield ShardToken.parse(blob.key.rpartition("/")[2]), blob
+
+
+def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[tuple[ShardToken, bytes]]:
     for other in tokens(blobs, stage):
         if other.created_s < token.created_s:
-            found = header(blobs, stage, other)
-            if found is not None:
-                yield found
+            body = _body(blobs, keys.checkpoint(stage, other))
+            if body is not None:
+                yield other, body
 
 
 def header(blobs: BlobStore, stage: str, token: ShardToken) -> dict[str, Any] | None:
     """The header of a shard's checkpoint, None when there is none."""
+    body = _body(blobs, keys.checkpoint(stage, token))
+    return None if body is None else Checkpoint.peek(body)
+
+
+def _body(blobs: BlobStore, key: str) -> bytes | None:
     try:
-        return Checkpoint.peek(blobs.get(keys.checkpoint(stage, token))[0])
+        return blobs.get(key)[0]
     except KeyError:
         return None

@@ -135,20 +135,29 @@ def compress(body: bytes, codec: str) -> bytes:
     if codec == NDJSON_GZIP:
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
         return packer.compress(body) + packer.flush()
-    return _compressor().compress(body)
+    return zstd(body, ZSTD_LEVEL)
+
+
+ZSTD_LEVEL = 3
+"""Of packs. Lower ones are faster and larger."""
+
+
+def zstd(body: Any, level: int) -> bytes:
+    """body: bytes, or any buffer of them."""
+    return _compressor(level).compress(body)
 
 
 _own = threading.local()
-"""What one thread may use at a time: its compressor. A new one for each pack costs as much as half the compression."""
+"""What one thread may use at a time: its compressors. A new one for each pack costs as much as half the compression."""
 
 
-def _compressor() -> zstandard.ZstdCompressor:
-    found: zstandard.ZstdCompressor | None = getattr(_own, "compressor", None)
-    if found is None:
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    kept: dict[int, zstandard.ZstdCompressor] = _own.__dict__.setdefault("compressors", {})
+    if level not in kept:
         import zstandard
 
-        found = _own.compressor = zstandard.ZstdCompressor(level=3, write_content_size=True)
-    return found
+        kept[level] = zstandard.ZstdCompressor(level=level, write_content_size=True)
+    return kept[level]
 
 
 def inflate(body: bytes, codec: str, *, limit: int = MAX_BODY_BYTES) -> bytes:

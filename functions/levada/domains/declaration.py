@@ -108,9 +108,9 @@ class Watch:
 
     metrics: tuple[str, ...] = ()
     """Canonical names; all metrics of the domain when empty."""
-    zscore: float = 6.0
+    zscore: float = 5.0
     """Standard deviations from the weighted mean of the windows before, beyond which a window stands out; 0 for off."""
-    weight: float = 0.1
+    weight: float = 0.05
     """Weight of the newest window in that mean and variance, above 0 and at most 1."""
     warmup: int = 24
     """Windows of a series that must have been seen before one is judged so, at least 2."""

@@ -32,7 +32,7 @@ READABLE = [
 
 
 MAX_CHUNK_BYTES = 1 << 28
-"""What one column of a row group may inflate to: nobody says how large the pages are that are inflated at once."""
+"""What one column of a row group may inflate to: a page is inflated at once, and nobody says how large pages are."""
 MAX_BLOCK_TEXT = 1 << 27
 """Bytes of text in one block: a dictionary holds a text once, but a block once per row."""
 
@@ -143,6 +143,8 @@ def _wanted(schema: pa.Schema, domain: Domain) -> list[str]:
 
 
 def _readable(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):  # text that is read as such
+        kind = kind.value_type
     return any(is_kind(kind) for is_kind in READABLE)
 
 

@@ -20,7 +20,8 @@ MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
 MAX_WIDTH_S = 366 * 86_400
 SERIES_PARAMETERS = ("domain", "tenant", *KEY, "format")
-WINDOW_PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "width", "limit", "format")
+WINDOW_PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "width", "open", "limit", "format")
+YES_OR_NO = {"true": True, "false": False}
 TIMES = (
     "a time with Z or an offset such as 2004-03-10T18:00:00Z, a day, or -<n>s, -<n>m, -<n>h, -<n>d, -<n>w before now"
 )
@@ -48,7 +49,7 @@ def given(event: Mapping[str, Any], known: Sequence[str]) -> dict[str, str]:
 def series(query: Mapping[str, str], domains: Mapping[str, Domain], tenant: str) -> Selection:
     """What /v1/series is asked for."""
     return Selection(
-        domain=_domain(query, domains),
+        domain=domain_named(query, domains),
         tenant=query.get("tenant", tenant),
         site=query.get("site"),
         unit=query.get("unit"),
@@ -70,14 +71,12 @@ def windows(query: Mapping[str, str], domains: Mapping[str, Domain], tenant: str
     """
     base = series(query, domains, tenant)
     since_us, after = _since(query.get("since"), now_us)
-    until_us = _time("until", query["until"], now_us) if "until" in query else None
+    until_us = time_us("until", query["until"], now_us) if "until" in query else None
     if since_us is not None and until_us is not None and until_us < since_us:
         raise ParameterError("until", query["until"], f"at or after since={query['since']}")
     width_s = _width(query, domains[base.domain])
     selection = replace(base, since_us=since_us, until_us=until_us, after=after, width_s=width_s)
-    low, high = 1, MAX_LIMIT
-    limit = _whole(query, "limit", f"a whole number from {low} to {high}", lambda n: low <= n <= high)
-    return selection, DEFAULT_LIMIT if limit is None else limit
+    return selection, limit_of(query)
 
 
 def cursor(page: Page) -> str | None:
@@ -90,7 +89,8 @@ def cursor(page: Page) -> str | None:
     return f"{instant(page.next_us)}{CURSOR}{base64.urlsafe_b64encode(place).decode().rstrip('=')}"
 
 
-def _domain(query: Mapping[str, str], domains: Mapping[str, Domain]) -> str:
+def domain_named(query: Mapping[str, str], domains: Mapping[str, Domain]) -> str:
+    """The domain that is asked for; a single one need not be named."""
     name = query.get("domain")
     if name is None and len(domains) == 1:
         return next(iter(domains))
@@ -103,7 +103,7 @@ def _since(text: str | None, now_us: int) -> tuple[int | None, Place | None]:
     if text is None:
         return None, None
     at, mark, encoded = text.partition(CURSOR)
-    us = _time("since", at, now_us)
+    us = time_us("since", at, now_us)
     if not mark:
         return us, None
     try:
@@ -114,7 +114,7 @@ def _since(text: str | None, now_us: int) -> tuple[int | None, Place | None]:
         raise ParameterError("since", text, "a time, or the next of an answer as it was given") from err
 
 
-def _time(name: str, text: str, now_us: int) -> int:
+def time_us(name: str, text: str, now_us: int) -> int:
     """Microseconds since 1970, within what the table can hold."""
     if match := _RELATIVE.fullmatch(text):
         return max(MIN_US, now_us - int(match[1]) * _UNIT_S[match[2]] * 1_000_000)
@@ -134,10 +134,26 @@ def _time(name: str, text: str, now_us: int) -> int:
 def _width(query: Mapping[str, str], domain: Domain) -> int | None:
     base = domain.window_s
     allowed = f"a multiple of the {base} s of domain {domain.name}, at most {MAX_WIDTH_S}"
-    return _whole(query, "width", allowed, lambda n: 0 < n <= MAX_WIDTH_S and n % base == 0)
+    return whole(query, "width", allowed, lambda n: 0 < n <= MAX_WIDTH_S and n % base == 0)
 
 
-def _whole(query: Mapping[str, str], name: str, allowed: str, fits: Callable[[int], bool]) -> int | None:
+def with_open(query: Mapping[str, str]) -> bool:
+    """Whether windows are wanted to which rows may still come."""
+    text = query.get("open", "false")
+    if text not in YES_OR_NO:
+        raise ParameterError("open", text, f"one of {', '.join(YES_OR_NO)}")
+    return YES_OR_NO[text]
+
+
+def limit_of(query: Mapping[str, str]) -> int:
+    """How many rows a page may have."""
+    low, high = 1, MAX_LIMIT
+    limit = whole(query, "limit", f"a whole number from {low} to {high}", lambda n: low <= n <= high)
+    return DEFAULT_LIMIT if limit is None else limit
+
+
+def whole(query: Mapping[str, str], name: str, allowed: str, fits: Callable[[int], bool]) -> int | None:
+    """A parameter that is a whole number which fits; None when it is not given."""
     if name not in query:
         return None
     text = query[name]

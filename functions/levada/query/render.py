@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -96,16 +96,22 @@ def to_json(answer: Mapping[str, Any]) -> str:
     return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """RFC 4180 with a header; None is an empty cell."""
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, texts: Collection[str] = TEXT_COLUMNS) -> str:
+    """RFC 4180 with a header; None is an empty cell.
+
+    Args:
+        texts: columns in which a stranger's text may stand; a spreadsheet must not evaluate it.
+    """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([[_cell(name, row[name]) for name in columns] for row in rows])
+    writer.writerows([[_cell(row[name], name in texts) for name in columns] for row in rows])
     return sink.getvalue()
 
 
-def _cell(name: str, value: Any) -> Any:
-    if name in TEXT_COLUMNS and isinstance(value, str) and value.startswith(EVALUATED):
+def _cell(value: Any, text: bool) -> Any:
+    if text and isinstance(value, str) and value.startswith(EVALUATED):
         return "'" + value
+    if isinstance(value, bool):
+        return str(value).lower()
     return value

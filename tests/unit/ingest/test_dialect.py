@@ -74,13 +74,18 @@ HEADLESS = replace(TINY, header=("t", "id", "a", "b", "note"))
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (b"2024-01-01,s,1,2,x\r\n", Dialect(",", (*NAMES, "note"), 5)),
-        (BOM + b"2024-01-01;s;1,5;2,5;x\n", Dialect(";", (*NAMES, "note"), 5)),
+        (b"2024-01-01,s,1,2,x\r\n", Dialect(",", (*NAMES, "note"), 5, has_header=False)),
+        (BOM + b"2024-01-01;s;1,5;2,5;x\n", Dialect(";", (*NAMES, "note"), 5, has_header=False)),
         (b"t|id|a|b\n", Dialect("|", NAMES, 4)),
     ],
 )
 def test_a_file_without_a_header_line_has_the_columns_that_its_domain_names(line: bytes, expected: Dialect) -> None:
     assert from_header(line, HEADLESS) == expected
+
+
+def test_a_header_that_lacks_a_column_is_no_row() -> None:
+    with pytest.raises(BadRecordError, match="lacks b;"):
+        from_header(b"t;id;a\n", HEADLESS)
 
 
 def test_of_several_separators_the_one_that_finds_most_columns_counts() -> None:

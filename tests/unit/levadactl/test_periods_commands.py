@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from levadactl.loading import Lake
 from levadactl.memory import MemoryBlobStore, MemoryDeps
 from levadactl.places import Place
 from tests.events.test_query import fill
+from tests.events.test_query_events import RECORDS
+from tests.unit.tools.pipeline import aggregate, clean
 
 
 class Here:
@@ -72,6 +75,21 @@ def test_people_see_tables(here: MemoryDeps, capsys: pytest.CaptureFixture[str])
         assert word in capsys.readouterr().out
     assert main(["limits", "ls", "--tenant", "nobody"]) == 0
     assert "no limits" in capsys.readouterr().out
+
+
+def test_jobs_and_events_from_the_command_line(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
+    """C4, D18."""
+    here.config = replace(here.config, domains_enabled="*")
+    here.clock.time_s = 1_767_225_600.0 + 60
+    clean(here, RECORDS)
+    aggregate(here)
+
+    assert [row["entity_id"] for row in answer(capsys, "jobs --status running")["jobs"]] == ["j4", "j2"]
+    assert [row["entity_id"] for row in answer(capsys, "jobs --parent j1")["subjobs"]] == ["s1"]
+    assert [row["entity_id"] for row in answer(capsys, "jobs --sub --limit 1")["subjobs"]] == ["s2"]
+    assert [row["entity_id"] for row in answer(capsys, "events --domain jobs --type error")["events"]] == ["j3"]
+    assert main(["jobs", "--app", "render"]) == 0
+    assert "succeeded" in capsys.readouterr().out
 
 
 def test_an_overlap_is_refused_and_an_end_makes_room(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:

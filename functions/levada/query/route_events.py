@@ -1,0 +1,55 @@
+"""GET /v1/events: what happened, and GET /v1/event-rollups: how often and how much, per window (D18)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from levada.domains.registry import enabled
+from levada.query import answers, events, parameters, render, windows
+from levada.query.errors import ParameterError
+from levada.wiring import deps
+
+
+def get_events(event: dict[str, Any]) -> Response[str]:
+    d = deps()
+    query = parameters.given(event, events.PARAMETERS)
+    kind = answers.media_type(event, query)
+    domains = {name: one for name, one in enabled(d.config.domains_enabled).items() if one.events or one.derive}
+    wanted = events.asked(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
+    page, columns = events.page(d.blobs, d.memo, wanted), events.columns_of(wanted.domain)
+    while True:
+        rows, headers = events.shown(page.rows), {answers.NEXT: page.following} if page.following else {}
+        if kind == render.CSV:
+            plain = [row | {"attributes": _text(row["attributes"])} for row in rows]
+            answer = answers.csv(render.to_csv(plain, columns, texts=frozenset(columns)), headers)
+        else:
+            finite = [{name: render.finite(value) for name, value in row.items()} for row in rows]
+            answer = answers.json(200, {"events": finite, "next": page.following}, headers)
+        if len((answer.body or "").encode()) <= answers.MAX_BODY_BYTES or len(rows) < 2:
+            return answer
+        page = events.cut(page.rows, len(rows) // 2)  # large attributes: fewer of them fit
+
+
+def get_event_rollups(event: dict[str, Any]) -> Response[str]:
+    """Windows over the events of a domain, one series per combination of the rollup's columns.
+
+    The metric is the rollup's; without one, windows of all rollups of the domain.
+    """
+    d = deps()
+    query = parameters.given(event, parameters.WINDOW_PARAMETERS)
+    kind = answers.media_type(event, query)
+    domains = {name: one for name, one in enabled(d.config.domains_enabled).items() if one.rollups}
+    selection, limit = parameters.windows(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
+    known = sorted({rollup.metric for rollup in domains[selection.domain].rollups})
+    if selection.metric is not None and selection.metric not in known:
+        raise ParameterError("metric", selection.metric, f"one of {', '.join(known)}")
+    page = windows.page(d.serving, replace(selection, metrics=frozenset(known)), limit)
+    return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, render.windows)
+
+
+def _text(attributes: Any) -> str | None:
+    return None if attributes is None else json.dumps(attributes, ensure_ascii=False)
