@@ -61,9 +61,6 @@ def _once_more(bodies: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return (*bodies, *bodies)
 
 
-FINDINGS = {"domain": "air_quality", "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
-ONE_SERIES = {"series": "station-1", "metric": "co"}
-
 CASES = (
     # ------------------------------------------------------------------ ingest: files
     Case("ingest", "one_object", "a file under landing/ becomes packs on the raw stream", lambda: s3(LANDED)),

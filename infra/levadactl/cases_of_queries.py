@@ -12,6 +12,8 @@ WINDOWS = {
     "since": "2025-12-01T00:00:00Z",
     "until": "2025-12-02T00:00:00Z",
 }
+FINDINGS = {"domain": "air_quality", "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
+ONE_SERIES = {"series": "station-1", "metric": "co"}
 
 CASES = (
     Case("query", "healthz", "which parts are up", lambda: rest("GET", "/healthz")),

@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.parser.models import (
 from pydantic import BaseModel, ValidationError
 
 from levadactl import cases, events, invoking
+from levadactl.case import Case
 from tests.conftest import EVENTS, ROOT, load_event
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -34,7 +35,7 @@ def test_every_file_is_as_built_and_none_is_superfluous() -> None:
 
 
 @every_case
-def test_an_independent_parser_accepts_it(case: cases.Case) -> None:
+def test_an_independent_parser_accepts_it(case: Case) -> None:
     MODELS[case.function].model_validate(load_event(f"{case.stage}/{case.name}"))
 
 
@@ -60,7 +61,7 @@ def test_the_independent_parser_refuses_one_that_lacks_a_field(name: str, path: 
 
 
 @every_case
-def test_the_real_handler_answers_it(case: cases.Case) -> None:
+def test_the_real_handler_answers_it(case: Case) -> None:
     event = load_event(f"{case.stage}/{case.name}")
     deps = invoking.memory_deps()
     invoking.prepare(case.stage, event, deps)
