@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 WARM_UPS = 3
-PACKAGES = ("aws-lambda-powertools", "pydantic", "msgspec", "pyarrow", "pybase64", "zstandard")
+PACKAGES = ("aws-lambda-powertools", "pydantic", "msgspec", "pyarrow", "pybase64", "python-dateutil", "zstandard")
 
 
 @dataclass(frozen=True, slots=True)

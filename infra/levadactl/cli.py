@@ -27,6 +27,7 @@ COMMAND_MODULES = (
     "verify",
     "dlq",
     "demo",
+    "domain",
 )
 """Modules of ``levadactl.commands`` in the order of the help; each has ``register(app)``."""
 

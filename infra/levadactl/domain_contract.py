@@ -145,7 +145,7 @@ def made_up(domain: Domain) -> list[Item]:
     """Two examples from the declaration alone, for domains without a function; times are in the first format."""
     from datetime import UTC, datetime
 
-    items = []
+    items: list[Item] = []
     for n in range(2):
         at = datetime(2025, 12, 1, 10, n, tzinfo=UTC)
         item: dict[str, Any] = {}

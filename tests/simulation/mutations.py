@@ -12,7 +12,7 @@ from levada.aggregate.watching import Watched
 from levada.clean import normalise
 from levada.core import columns, lineage
 from levada.core.partials import PARTIAL
-from levada.core.positions import PackFences, RowFences
+from levada.core.positions import START, PackFences, Position, RowFences
 from levadactl.memory import MemoryBlobStore
 
 Patches = list[Any]
@@ -24,6 +24,16 @@ def _no_pack_fence() -> Patches:
 
 def _no_row_identity() -> Patches:
     return [patch.object(RowFences, "seen", lambda self, lane, after, until: [])]
+
+
+def _no_gaps() -> Patches:
+    """The fence of a lane is a high-water mark."""
+    add = RowFences.add
+
+    def to_the_mark(self: RowFences, lane: str, after: Position, until: Position, now_s: int) -> None:
+        add(self, lane, START, until, now_s)
+
+    return [patch.object(RowFences, "add", to_the_mark)]
 
 
 def _no_conditional_put() -> Patches:
@@ -70,6 +80,7 @@ def _no_order() -> Patches:
 ALL: dict[str, Callable[[], Patches]] = {
     "fence": _no_pack_fence,
     "row_identity": _no_row_identity,
+    "gaps": _no_gaps,
     "conditional_put": _no_conditional_put,
     "outbox": _no_outbox,
     "inheritance": _no_inheritance,

@@ -22,6 +22,8 @@ from levada.wiring import using
 from levadactl.memory import ManualClock, MemoryAlertSink, MemoryBlobStore, MemoryDeps, MemoryServingStore
 from levadactl.triggers import Discard, Failed, Invoke, Machine, Mapping, MemoryStream, Returned, Throttled, Unavailable
 from levadactl.triggers import Entry as StreamEntry
+from levadactl.triggers.mapping import FOREVER
+from tests.simulation.deadletters import send_again
 from tests.simulation.faults import (
     Crash,
     Faults,
@@ -32,6 +34,7 @@ from tests.simulation.faults import (
     SkewedClock,
     StreamsTopology,
 )
+from tests.unit.deadletters.fakes import Queue
 
 START_S = 1_767_225_600.0
 STREAMS = {"raw": clean, "clean": aggregate}
@@ -62,6 +65,8 @@ class Plan:
     steps: int = 400
     fault_rate: float = 0.03
     reshards: bool = True
+    gives_up: bool = True
+    """May aggregate's trigger give batches up, which then come back by a redrive?"""
     shards: int = 2
 
 
@@ -88,6 +93,8 @@ class World:
             name: MemoryStream(name, shards=plan.shards, clock=self.clock.now_s, fail=self.faults.refuses_entry)
             for name in STREAMS
         }
+        self.gives_up = plan.gives_up and self.rng.random() < 0.5
+        self.queue = Queue()
         self.machines = {name: Machine(self._mapping(name)) for name in STREAMS}
         self.warm: dict[str, list[MemoryDeps]] = {}
         self.calls: list[Call] = []
@@ -107,6 +114,8 @@ class World:
             bisect_on_error=self.rng.random() < 0.5,
             report_batch_item_failures=True,
             batching_window_s=self.rng.choice([0, 0, 5]),
+            maximum_retry_attempts=self.rng.choice([0, 1, 3]) if self.gives_up and name == "clean" else FOREVER,
+            on_failure_destination="arn:aws:sqs:us-east-1:000000000000:dead-letters",
         )
 
     # -- input -----------------------------------------------------------------------------------------------------
@@ -143,8 +152,8 @@ class World:
     def step(self) -> None:
         """One thing happens, chosen at random among all that could."""
         kind = self.rng.choices(
-            ["process", "trigger", "deliver", "time", "tick", "timeout", "reshard", "refuse_call", "deploy"],
-            [50, 20, 6, 6, 2, 2 if self.faults.rate else 0, 0.5 if self.plan.reshards else 0, 1, 0.5],
+            ["process", "trigger", "deliver", "time", "tick", "timeout", "reshard", "refuse_call", "deploy", "redrive"],
+            [50, 20, 6, 6, 2, 2 if self.faults.rate else 0, 0.5 if self.plan.reshards else 0, 1, 0.5, 0.5],
         )[0]
         getattr(self, f"_{kind}")()
 
@@ -180,8 +189,23 @@ class World:
             machine.feed(read.shard_id, page.records, now_s, end=page.next_iterator is None)
         for command in machine.poll(now_s):
             if isinstance(command, Discard):
-                raise AssertionError(f"nothing may be discarded: {command.condition}")
+                self._give_up(name, command)
+                continue
             self._start(name, STREAMS[name], command.event, machine=machine, command=command)
+
+    def _give_up(self, name: str, command: Discard) -> None:
+        assert self.gives_up, f"nothing may be discarded: {command.condition}"
+        self.log(f"give up {name} {command.shard_id[-3:]} {len(command.records)} records")
+        self.faults.injected[f"given_up_{name}"] += 1
+        self.queue.send(command.body)
+        self.machines[name].discarded(command.id, self.clock.now_s())
+
+    def _redrive(self) -> None:
+        """Somebody sends dead letters again, when no attempt at them can go on any more."""
+        if self.queue.messages and not any(call.name == "clean" for call in self.calls):
+            self.faults.injected["redrive"] += 1
+            deps = self._cold()
+            self._start("redrive", lambda *_: send_again(self, deps), {})
 
     def _refuse_call(self) -> None:
         """The function cannot be called, or its answer does not come through."""
@@ -304,7 +328,9 @@ class World:
             self._finish_calls()
 
     def _settled(self) -> bool:
-        return not self.calls and not self.due and all(self._drained(name) for name in STREAMS)
+        return (
+            not self.calls and not self.due and not self.queue.messages and all(self._drained(name) for name in STREAMS)
+        )
 
     def _drained(self, name: str) -> bool:
         machine = self.machines[name]
@@ -321,6 +347,8 @@ class World:
         for name in STREAMS:
             self._trigger(name)
             self._finish_calls()
+        self._redrive()
+        self._finish_calls()
         self.clock.time_s += 20
 
     def _finish_calls(self) -> None:

@@ -206,18 +206,23 @@ def _refused(table: pa.Table, faults: Sequence[Fault], bad: pa.Array, text_of: T
     sent = [name for name in rows if not name.startswith("__")]
     lines = rows.get(LINE) or [None] * len(where)
     refused = []
-    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *(rows[n] for n in sent), strict=True)):
+    exact = [_exact(rows[name]) for name in sent]
+    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *exact, strict=True)):
         fault = first[i]
         reason, name = fault.reason, fault.column
         if name == REASON:
             reason, _, detail = rows[REASON][i].partition(": ")
             payload = rows[RAW][i].encode()
         else:
-            there = [n for n in name.split(" ") if n in rows]  # the columns of a time, one may be missing
-            shown = rows[name][i] if name in rows else " ".join(str(rows[n][i]) for n in there)
-            detail = fault.details[where[i].as_py()] if fault.details else f"{name}={shown!r}"
+            if fault.details:
+                detail = fault.details[where[i].as_py()]
+            elif name in rows:
+                detail = f"{name}={rows[name][i]!r}"
+            else:  # the columns of a time, one may be missing
+                shown = " ".join(str(rows[n][i]) for n in name.split(" ") if n in rows)
+                detail = f"{name}={shown!r}"
             came = text_of(record, row)
-            payload = _to_json(dict(zip(sent, values, strict=True))) if came is None else came
+            payload = _ENCODE(dict(zip(sent, values, strict=True))) if came is None else came
         refused.append(Refused(record, row, lines[i], payload, reason, detail))
     return refused
 
@@ -227,14 +232,12 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _to_json(row: dict[str, object]) -> bytes:
-    for value in row.values():
-        if type(value) is float and not isfinite(value):
-            return _ENCODE(row).encode()  # NaN as it came: msgspec makes it null
-    return msgspec.json.encode(row, enc_hook=str)
+def _exact(values: list[object]) -> list[object]:
+    """NaN and infinity as they came: msgspec makes them null."""
+    return [msgspec.Raw(json.dumps(v)) if type(v) is float and not isfinite(v) else v for v in values]
 
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_ENCODE = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def _key(domain: Domain, table: pa.Table, part: str) -> pa.DictionaryArray:

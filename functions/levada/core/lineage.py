@@ -76,3 +76,9 @@ def _body(blobs: BlobStore, key: str) -> bytes | None:
         return blobs.get(key)[0]
     except KeyError:
         return None
+
+
+def header(blobs: BlobStore, stage: str, token: ShardToken) -> dict[str, Any] | None:
+    """The header of a shard's checkpoint, None when there is none."""
+    body = _body(blobs, keys.checkpoint(stage, token))
+    return None if body is None else Checkpoint.peek(body)

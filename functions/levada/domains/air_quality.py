@@ -11,6 +11,7 @@ from levada.domains.declaration import Domain, Metric, Time
 
 AIR_QUALITY = Domain(
     name="air_quality",
+    about="Hourly readings of a gas multi-sensor and its reference analyser, as UCI publishes them.",
     time=Time(
         columns=("Date", "Time"),
         formats=("%d-%m-%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%d-%m-%Y %H:%M", "%Y-%m-%d %H:%M"),

@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 
 
-def lists(texts: pa.ChunkedArray, item: type[Any], kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
+def lists(texts: pa.ChunkedArray, item: Any, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
     """(n lists of ``kind``, null where there is none; row → what is wrong with it).
 
     Args:
@@ -19,9 +19,9 @@ def lists(texts: pa.ChunkedArray, item: type[Any], kind: pa.DataType) -> tuple[p
     found = [text.encode() if text is not None else b"null" for text in texts.to_pylist()]
     wrong: dict[int, str] = {}
     try:
-        values = msgspec.json.decode(b"[" + b",".join(found) + b"]", type=list[list[item] | None])  # type: ignore[valid-type]
+        values = msgspec.json.decode(b"[" + b",".join(found) + b"]", type=list[list[item] | None])
     except msgspec.ValidationError:  # one of them is no such list: find which
-        decode = msgspec.json.Decoder(list[item] | None).decode  # type: ignore[valid-type]
+        decode = msgspec.json.Decoder(list[item] | None).decode
         values = []
         for i, text in enumerate(found):
             try:

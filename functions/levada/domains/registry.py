@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from levada.core.errors import ConfigError
@@ -34,11 +35,31 @@ def registered() -> Mapping[str, Domain]:
 
 
 def enabled(setting: str) -> Mapping[str, Domain]:
-    """The domains that DOMAINS_ENABLED names: ``*``, or names with commas between. Raises ConfigError."""
-    known = registered()
+    """The domains that DOMAINS_ENABLED names: ``*`` for all that are registered, names, or ``module:NAME`` of a
+    declaration that is not; with commas between. Raises ConfigError."""
+    known, chosen = registered(), dict[str, Domain]()
     if setting.strip() == "*":
         return known
-    names = [name.strip() for name in setting.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigError(f"LEVADA_DOMAINS_ENABLED names {unknown}: registered are {', '.join(sorted(known))}")
-    return {name: known[name] for name in names}
+    for name in filter(None, (part.strip() for part in setting.split(","))):
+        if name == "*":
+            chosen |= known
+        elif ":" in name:
+            domain = _referred(name)
+            if chosen.setdefault(domain.name, domain) is not domain:
+                raise ConfigError(f"LEVADA_DOMAINS_ENABLED={setting!r}: domain {domain.name!r} stands there twice")
+        elif name not in known:
+            raise ConfigError(f"LEVADA_DOMAINS_ENABLED names {[name]}: registered are {', '.join(sorted(known))}")
+        else:
+            chosen[name] = known[name]
+    return chosen
+
+
+def _referred(name: str) -> Domain:
+    module, _, attribute = name.partition(":")
+    try:
+        domain = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as err:
+        raise ConfigError(f"LEVADA_DOMAINS_ENABLED names {name!r}: {err}") from err
+    if not isinstance(domain, Domain):
+        raise ConfigError(f"LEVADA_DOMAINS_ENABLED names {name!r}: must be a Domain, not {type(domain).__name__}")
+    return domain

@@ -25,7 +25,8 @@ class Dialect:
 
 
 def from_header(line: bytes, domain: Domain) -> Dialect:
-    """The first of the domain's delimiters with which the header line names all required columns.
+    """The first of the domain's delimiters with which the header line names all required columns; where the domain
+    names the columns of files without a header line, the one with which the first line has as many fields.
 
     Args:
         line: the first line of the file, with or without BOM and line end.
@@ -38,6 +39,9 @@ def from_header(line: bytes, domain: Domain) -> Dialect:
     except UnicodeDecodeError as err:
         raise BadRecordError("not_utf8", f"header line, byte {err.start}: the file must be UTF-8") from err
     candidates = [(delimiter, split(text, delimiter)) for delimiter in domain.delimiters]
+    if domain.header and not has_header(line, domain):
+        delimiter, _ = max(candidates, key=lambda c: (len(c[1]) == len(domain.header), len(c[1])))
+        return _dialect(delimiter, list(domain.header), domain)
     for delimiter, names in candidates:
         if set(domain.required) <= set(names):
             return _dialect(delimiter, names, domain)
@@ -48,6 +52,14 @@ def from_header(line: bytes, domain: Domain) -> Dialect:
         f"the header line lacks {', '.join(missing)}; separators tried: {', '.join(map(repr, domain.delimiters))}; "
         f"begins with {text[:80]!r}",
     )
+
+
+def has_header(line: bytes, domain: Domain) -> bool:
+    """Whether the first line of a file names its columns: that of a domain with ``header`` only where a copy does."""
+    if not domain.header:
+        return True
+    text = line.removeprefix(BOM).decode(errors="replace").rstrip("\r\n")
+    return any(set(domain.required) <= set(split(text, delimiter)) for delimiter in domain.delimiters)
 
 
 def split(text: str, delimiter: str) -> list[str]:

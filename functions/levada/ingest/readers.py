@@ -30,6 +30,8 @@ def first_progress(kind: str, content: Content, domain: Domain, spool: Path) -> 
         return Progress()
     header = _header(content, domain)
     dialect.from_header(header, domain)
+    if not dialect.has_header(header, domain):
+        return Progress(offset=len(dialect.BOM) if header.startswith(dialect.BOM) else 0)
     started = Progress(offset=len(header), line=2)
     started.counts["lines"] = 1
     return started

@@ -149,6 +149,8 @@ def _words(report: Report) -> str:
         )
         if batches.published:
             lines.append(f"  {batches.published} of the rows are in windows already; they go into the lake only")
+        if batches.applied:
+            lines.append(f"  {batches.applied} records had been committed before they were given up")
         if batches.lost:
             lines.append(f"  {batches.lost} records are no longer in the stream: they cannot be redriven from here")
     if report.calls.selected:

@@ -44,6 +44,8 @@ class Batches(Count):
     """Records that the stream no longer has: nothing brings them back from here."""
     published: int = 0
     """Rows that aggregate has already; they go into the lake only."""
+    applied: int = 0
+    """Records that aggregate had committed before they were given up."""
     settled: int = 0
     """Messages deleted."""
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.clean.reading import Rules
-from levada.core import applied, columns, packs, redrive
+from levada.core import applied, columns, lineage, packs, redrive
 from levada.core.errors import BadRecordError
 from levada.core.intervals import IntervalSet
 from levada.core.kinesis_event import StreamRecord
@@ -56,6 +56,14 @@ def resolve(batch: Discarded, ports: Ports) -> Resolved:
         return Resolved(batch, "", stage)
     token = str(ShardToken.of(created_s, batch.shard))
     return Resolved(batch, token, stage, ports.streams.read(batch.stream, batch.shard, batch.first, batch.last))
+
+
+def fences_of(one: Resolved, ports: Ports) -> RowFences:
+    """What the shard that a batch of aggregate stood in has applied."""
+    if not one.token:
+        return RowFences()
+    found = lineage.header(ports.blobs, AGGREGATE, ShardToken.parse(one.token))
+    return RowFences.from_bytes(found["fences"]) if found else RowFences()
 
 
 def with_linked(chosen: Sequence[Resolved], every: Sequence[Resolved]) -> list[Resolved]:

@@ -11,11 +11,26 @@ from levada.core import applied, columns, packs
 from levada.core.errors import BadRecordError
 from levada.core.kinesis_event import StreamRecord
 from levada.core.packs import partition_key
+from levada.core.positions import RowFences
 from levada.ports import Entry
 from levadactl.deadletters.judging import Verdict
 from levadactl.deadletters.letters import Letter
 
 _LANE = re.compile(r"#e?([0-9]{2})")
+
+
+def missing(records: Sequence[StreamRecord], fences: RowFences) -> list[StreamRecord]:
+    """Those that the shard where they stood has not applied: a batch may be committed and given up all the same."""
+    return [record for record in records if not _is_applied(record, fences)]
+
+
+def _is_applied(record: StreamRecord, fences: RowFences) -> bool:
+    try:
+        header, _ = packs.split(record.data)
+        held = applied.stretch(header)
+    except (BadRecordError, KeyError, TypeError, ValueError):
+        return False
+    return any(after <= held[0] and held[1] <= until for after, until in fences.seen(header.source, *held))
 
 
 def verdicts(records: Sequence[StreamRecord], rules: Rules) -> list[Verdict]:

@@ -152,7 +152,11 @@ class _Run:
             count.lost += one.lost
         behind = [one for one in found if one.stage == AGGREGATE]
         raw = [one for one in found if one.stage == CLEAN]
-        back = [self._put_back(one, handed_on.verdicts(one.records, self.ports.rules)) for one in behind]
+        back = []
+        for one in behind:
+            missing = handed_on.missing(one.records, discarded.fences_of(one, self.ports))
+            count.applied += len(one.records) - len(missing)
+            back.append(self._put_back(one, handed_on.verdicts(missing, self.ports.rules)))
         known = discarded.published(raw, behind, self.ports)
         for one in raw:
             present = {pad_sequence(record.sequence) for record in one.records}

@@ -75,8 +75,10 @@ def test_a_batch_that_was_committed_before_it_was_given_up_changes_nothing() -> 
     cleaned(pipeline, 3)
     pipeline.run()
 
-    redriven(pipeline)
+    report = redriven(pipeline)
 
+    assert (report.batches.applied, report.batches.sent) == (3, 0)
+    assert not pipeline.queue.messages
     pipeline.holds(*values(6))
 
 
