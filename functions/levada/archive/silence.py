@@ -2,7 +2,7 @@
 
 Told by the hourly run, as anomalies of rule ``silent``, from the rollups of hours. A silence is known by its series and
 the window of its last value, so that it is noted once however long it goes on; the next one, after the series has come
-back, is another. What had its last value longer than LOOK_BACK_US ago is no news, so a replay of old data is not silent.
+back, is another. A last value older than LOOK_BACK_US is no news, so a replay of old data is not silent.
 
 Order of effects: the items first, then the lake's object, put conditionally, which says what has been noted.
 """
