@@ -135,7 +135,16 @@ class AlertSink(Protocol):
         """At least once: a notice may be told again after a failure. Raises UnavailableError."""
 
 
-class ServingStore(Protocol):
+class Items(Protocol):
+    """Items by partition key and sort key, to read."""
+
+    def query(
+        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Items of a partition with first <= sk <= last, in order of sk."""
+
+
+class ServingStore(Items, Protocol):
     """Point reads: items by partition key and sort key; every write may be repeated."""
 
     def put(self, items: Sequence[Mapping[str, Any]]) -> None:
@@ -146,11 +155,6 @@ class ServingStore(Protocol):
 
         Raises UnavailableError; some may be written then.
         """
-
-    def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Items of a partition with first <= sk <= last, in order of sk."""
 
     def by_time(
         self,

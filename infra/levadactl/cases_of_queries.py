@@ -24,6 +24,15 @@ CASES = (
         lambda: rest("GET", "/v1/anomalies", query=FINDINGS | {"severity": "warning"}),
     ),
     Case("query", "get_alerts", "alerts of one series", lambda: rest("GET", "/v1/alerts", query=FINDINGS | ONE_SERIES)),
+    Case(
+        "query", "get_late", "which series are late", lambda: rest("GET", "/v1/late", query={"domain": "air_quality"})
+    ),
+    Case(
+        "query",
+        "get_open_windows",
+        "windows to which rows may still come, beside the closed ones",
+        lambda: rest("GET", "/v1/windows", query=WINDOWS | {"open": "true"}),
+    ),
     Case("query", "get_windows", "a day of one metric", lambda: rest("GET", "/v1/windows", query=WINDOWS)),
     Case(
         "query",
@@ -90,6 +99,7 @@ CASES = (
         "bad_parameter",
         "422 that names the parameter, its value and what is allowed",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
+        alone=True,
     ),
-    # ------------------------------------------------------------------ every other domain
+    Case("query", "no_such_route", "404 that names the routes there are", lambda: rest("GET", "/v2"), alone=True),
 )

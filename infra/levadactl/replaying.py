@@ -82,13 +82,14 @@ def packs_of(path: Path, domain: Domain) -> Iterator[Due]:
     plan = Plan(kind, content.compression, BLOCK_BYTES, BLOCK_ROWS, PACK_ROWS)
     # Packs of a replay are not those of a load, although their rows are the same: loading the file as well doubles it.
     packer = Packer(domain, TENANT, f"replay-{content.sha256}", PACK_ROWS)
-    for part in _parts(path, content, domain, plan):
+    for part in parts_of(path, content, domain, plan):
         for small in _small(part):
             for entry in packer.entries(small):
                 yield Due(entry, _last_time(small, domain), small.good + len(small.bad))
 
 
-def _parts(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterator[Part]:
+def parts_of(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterator[Part]:
+    """The parts of a text file, in order."""
     with ExitStack() as stack:
 
         def open_at(offset: int) -> Readable:

@@ -60,8 +60,8 @@ def noted(partials: pa.Table, *, highest_us: int, lateness_s: int, now_s: int) -
     return pa.table(arrays, schema=LATE)
 
 
-def merge(tables: list[pa.Table]) -> pa.Table:
-    """One LATE row per series: at most MAX_SERIES, those with the most late rows, ties by name."""
+def merge(tables: list[pa.Table], *, most: int = MAX_SERIES) -> pa.Table:
+    """One LATE row per series: at most so many, those with the most late rows, ties by name."""
     tables = [table for table in tables if table.num_rows]
     if not tables:
         return columns.empty(LATE)
@@ -70,6 +70,6 @@ def merge(tables: list[pa.Table]) -> pa.Table:
     how = {"within": "sum", "beyond": "sum", "largest_us": "max", "last_time": "max", "since_s": "min", "last_s": "max"}
     found = plain.group_by(list(SERIES)).aggregate(list(how.items()))
     found = found.append_column("rows", pc.add(found["within_sum"], found["beyond_sum"]))
-    found = found.sort_by([("rows", "descending"), *((name, "ascending") for name in SERIES)]).slice(0, MAX_SERIES)
+    found = found.sort_by([("rows", "descending"), *((name, "ascending") for name in SERIES)]).slice(0, most)
     arrays = [found[f.name if f.name in SERIES else f"{f.name}_{how[f.name]}"].cast(f.type) for f in LATE]
     return pa.table(arrays, schema=LATE).combine_chunks()

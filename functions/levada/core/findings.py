@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 
 from levada.core.alerts import ALERT
 from levada.core.anomalies import ANOMALY, SEVERITIES
+from levada.core.item_keys import PARTITION_BYTES, SORT_BYTES, bounded, quoted
 from levada.core.records import SERIES
 from levada.core.segments import sort_time
 from levada.ports import Notice
@@ -27,7 +27,7 @@ PLACE = SERIES[2:]
 
 def pk(kind: str, tenant: str, domain: str) -> str:
     """Partition key of a domain's anomalies or alerts."""
-    return f"{kind}#{quote(tenant, safe='')}#{quote(domain, safe='')}"
+    return bounded(f"{kind}#{quoted(tenant)}#{quoted(domain)}", PARTITION_BYTES)
 
 
 def anomaly_items(found: pa.Table, token: str) -> list[dict[str, Any]]:
@@ -51,8 +51,8 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _item(kind: str, row: dict[str, Any], time: str, token: str) -> dict[str, Any]:
-    parts = [quote(row[name], safe="") for name in (*PLACE, "rule")]
-    sk = "#".join([sort_time(row[time]), *parts, token])
+    parts = [quoted(row[name]) for name in (*PLACE, "rule")]
+    sk = bounded("#".join([sort_time(row[time]), *parts]), SORT_BYTES - TOKEN_BYTES) + f"#{token}"
     item = {"pk": pk(kind, row["tenant"], row["domain"]), "sk": sk, "shard": token, **row}
     # a number of the table ends at 1e126, a value may be any float
     numbers = json.dumps({name: item.pop(name) for name in list(item) if isinstance(item[name], float)})
@@ -64,6 +64,8 @@ def row(item: Mapping[str, Any]) -> dict[str, Any]:
     return {**item, **json.loads(item["numbers"])}
 
 
+TOKEN_BYTES = 80
+"""What the name of who found something may take of a sort key."""
 MAX_TOLD = 100
 """Alerts that one notice lists; a message of SNS holds 256 KiB."""
 LISTED = ("site", "unit", "series", "metric", "rule", "severity", "opened", "value", "lower", "upper", "z", "detail")
@@ -84,7 +86,7 @@ def notices(alerts: pa.Table, token: str, generation: int) -> list[Notice]:
         subject = f"levada: {len(rows)} {worst} alert{'s' if len(rows) > 1 else ''} in {domain}"
         found.append(
             Notice(
-                id=f"{token}-{generation:012d}-{quote(domain, safe='')}-{quote(tenant, safe='')}",
+                id=f"{token}-{generation:012d}-{quoted(domain)}-{quoted(tenant)}",
                 subject=subject.encode("ascii", "replace").decode()[:100],
                 body=json.dumps(body | {"first": listed[:MAX_TOLD]}, ensure_ascii=False, indent=1),
                 attributes={"domain": domain, "tenant": tenant, "severity": worst},

@@ -8,7 +8,7 @@ from typing import Any
 from levada.core import keys
 from levada.core.checkpoint import Checkpoint
 from levada.core.positions import ShardToken
-from levada.ports import BlobStore, StreamTopology
+from levada.ports import Blob, BlobStore, StreamTopology
 
 
 def load(blobs: BlobStore, stage: str, token: ShardToken) -> tuple[Checkpoint, str] | None:
@@ -60,7 +60,13 @@ def forebears(
 
 def tokens(blobs: BlobStore, stage: str) -> list[ShardToken]:
     """Every shard that has a checkpoint in this stage, earlier streams' included."""
-    return [ShardToken.parse(blob.key.rpartition("/")[2]) for blob in blobs.list(f"checkpoints/{stage}/")]
+    return [token for token, _ in checkpoints(blobs, stage)]
+
+
+def checkpoints(blobs: BlobStore, stage: str) -> Iterator[tuple[ShardToken, Blob]]:
+    """Every shard that has a checkpoint in this stage, and the object as it is listed."""
+    for blob in blobs.list(f"checkpoints/{stage}/"):
+        yield ShardToken.parse(blob.key.rpartition("/")[2]), blob
 
 
 def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterator[tuple[ShardToken, bytes]]:
@@ -71,14 +77,14 @@ def _earlier_streams(blobs: BlobStore, stage: str, token: ShardToken) -> Iterato
                 yield other, body
 
 
+def header(blobs: BlobStore, stage: str, token: ShardToken) -> dict[str, Any] | None:
+    """The header of a shard's checkpoint, None when there is none."""
+    body = _body(blobs, keys.checkpoint(stage, token))
+    return None if body is None else Checkpoint.peek(body)
+
+
 def _body(blobs: BlobStore, key: str) -> bytes | None:
     try:
         return blobs.get(key)[0]
     except KeyError:
         return None
-
-
-def header(blobs: BlobStore, stage: str, token: ShardToken) -> dict[str, Any] | None:
-    """The header of a shard's checkpoint, None when there is none."""
-    body = _body(blobs, keys.checkpoint(stage, token))
-    return None if body is None else Checkpoint.peek(body)

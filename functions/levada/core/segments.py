@@ -34,6 +34,11 @@ def series_pk(tenant: str, domain: str) -> str:
     return bounded(f"series#{quoted(tenant)}#{quoted(domain)}", PARTITION_BYTES)
 
 
+def series_sk(series: Mapping[str, str]) -> str:
+    """Sort key of a series in the list of its domain's."""
+    return bounded("#".join(quoted(series[name]) for name in SERIES[2:]))
+
+
 def sort_time(us: int) -> str:
     """Microseconds since 1970 as text in order of time: ``2004-03-10T18:00:00.000000Z``."""
     return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{us % 1_000_000:06d}Z"
@@ -122,10 +127,8 @@ def _unpacked(data: bytes, series: Mapping[str, str]) -> pa.Table:
 
 def series_items(partials: pa.Table) -> list[dict[str, Any]]:
     """One item per series: what ``/v1/series`` lists."""
-    found = []
-    for row in partials.select(SERIES).group_by(list(SERIES)).aggregate([]).to_pylist():
-        sk = bounded("#".join(quoted(row[name]) for name in SERIES[2:]))
-        found.append({"pk": series_pk(row["tenant"], row["domain"]), "sk": sk or " ", **row})
+    named = partials.select(SERIES).group_by(list(SERIES)).aggregate([]).to_pylist()
+    found = [{"pk": series_pk(row["tenant"], row["domain"]), "sk": series_sk(row), **row} for row in named]
     return sorted(found, key=lambda item: (item["pk"], item["sk"]))
 
 

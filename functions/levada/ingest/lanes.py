@@ -35,4 +35,4 @@ def text_of(value: object) -> str:
 
 def lane_columns(domain: Domain) -> tuple[str, ...]:
     """The source columns that decide on the lane: rows that are equal there go to the same one."""
-    return tuple(domain.keys.values())
+    return tuple(dict.fromkeys(column for column, _ in domain.lane_parts if column))

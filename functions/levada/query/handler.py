@@ -20,6 +20,7 @@ from levada.query.route_entities import get_jobs, get_subjobs
 from levada.query.route_events import get_event_rollups, get_events
 from levada.query.route_health import get_health
 from levada.query.route_kpi import get_kpi
+from levada.query.route_late import get_late
 from levada.query.route_limits import get_limits
 from levada.query.route_rollups import get_rollups
 from levada.query.route_windows import get_series, get_windows
@@ -28,15 +29,16 @@ Route = Callable[[dict[str, Any]], Response[str]]
 
 ROUTES: Mapping[str, Route] = {
     "/healthz": get_health,
+    "/v1/alerts": get_alerts,
+    "/v1/anomalies": get_anomalies,
     "/v1/event-rollups": get_event_rollups,
     "/v1/events": get_events,
     "/v1/jobs": get_jobs,
     "/v1/subjobs": get_subjobs,
     "/v1/kpi": get_kpi,
+    "/v1/late": get_late,
     "/v1/limits": get_limits,
     "/v1/rollups": get_rollups,
-    "/v1/alerts": get_alerts,
-    "/v1/anomalies": get_anomalies,
     "/v1/series": get_series,
     "/v1/windows": get_windows,
 }

@@ -20,7 +20,8 @@ MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
 MAX_WIDTH_S = 366 * 86_400
 SERIES_PARAMETERS = ("domain", "tenant", *KEY, "format")
-WINDOW_PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "width", "limit", "format")
+WINDOW_PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "width", "open", "limit", "format")
+YES_OR_NO = {"true": True, "false": False}
 TIMES = (
     "a time with Z or an offset such as 2004-03-10T18:00:00Z, a day, or -<n>s, -<n>m, -<n>h, -<n>d, -<n>w before now"
 )
@@ -134,6 +135,14 @@ def _width(query: Mapping[str, str], domain: Domain) -> int | None:
     base = domain.window_s
     allowed = f"a multiple of the {base} s of domain {domain.name}, at most {MAX_WIDTH_S}"
     return whole(query, "width", allowed, lambda n: 0 < n <= MAX_WIDTH_S and n % base == 0)
+
+
+def with_open(query: Mapping[str, str]) -> bool:
+    """Whether windows are wanted to which rows may still come."""
+    text = query.get("open", "false")
+    if text not in YES_OR_NO:
+        raise ParameterError("open", text, f"one of {', '.join(YES_OR_NO)}")
+    return YES_OR_NO[text]
 
 
 def limit_of(query: Mapping[str, str]) -> int:

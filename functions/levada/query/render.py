@@ -112,4 +112,6 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, texts: 
 def _cell(value: Any, text: bool) -> Any:
     if text and isinstance(value, str) and value.startswith(EVALUATED):
         return "'" + value
+    if isinstance(value, bool):
+        return str(value).lower()
     return value

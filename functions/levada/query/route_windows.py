@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 from aws_lambda_powertools.event_handler import Response
 
 from levada.core.records import SERIES
 from levada.domains.registry import enabled
-from levada.query import answers, parameters, render, windows
+from levada.query import answers, open_windows, parameters, render, windows
 from levada.wiring import deps
+
+PROVISIONAL = "provisional"
 
 
 def get_series(event: dict[str, Any]) -> Response[str]:
@@ -27,5 +31,16 @@ def get_windows(event: dict[str, Any]) -> Response[str]:
     kind = answers.media_type(event, query)
     domains = enabled(d.config.domains_enabled)
     selection, limit = parameters.windows(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
-    page = windows.page(d.serving, selection, limit)
-    return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, render.windows)
+    if not parameters.with_open(query):
+        page = windows.page(d.serving, selection, limit)
+        return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, render.windows)
+    read = open_windows.shards(d.blobs, d.memo)
+    page = windows.page(open_windows.WithOpen(d.serving, read), selection, limit)
+    columns = (*render.WINDOW_COLUMNS, PROVISIONAL)
+    return answers.paged(page, kind, "windows", columns, lambda rows: _marked(rows, read))
+
+
+def _marked(rows: pa.Table, read: Sequence[open_windows.Shard]) -> list[dict[str, Any]]:
+    """Rows as they are shown, with whether each of them may still change in the usual way."""
+    marks = open_windows.provisional(rows, read)
+    return [row | {PROVISIONAL: mark} for row, mark in zip(render.windows(rows), marks, strict=True)]

@@ -14,7 +14,7 @@ from levada.core import columns, segments
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES, TIME
 from levada.core.vectors import to_numpy
-from levada.ports import ServingStore
+from levada.ports import Items
 from levada.query.errors import ParameterError
 
 WINDOW = PARTIAL.append(pa.field("revisions", pa.int32()))
@@ -66,7 +66,7 @@ class Page:
     """Set when the page ends between windows of the same start: the first of the next page."""
 
 
-def series_of(serving: ServingStore, selection: Selection) -> list[dict[str, str]]:
+def series_of(serving: Items, selection: Selection) -> list[dict[str, str]]:
     """The series that the selection names, by site, unit, series, metric."""
     found = []
     for item in serving.query(segments.series_pk(selection.tenant, selection.domain)):
@@ -77,7 +77,7 @@ def series_of(serving: ServingStore, selection: Selection) -> list[dict[str, str
 
 
 def served_windows(
-    serving: ServingStore,
+    serving: Items,
     domain: str,
     tenant: str,
     *,
@@ -104,7 +104,7 @@ def served_windows(
     return _read(serving, selection, series_of(serving, selection), None)
 
 
-def page(serving: ServingStore, selection: Selection, limit: int) -> Page:
+def page(serving: Items, selection: Selection, limit: int) -> Page:
     """The first ``limit`` windows of the selection.
 
     Raises ParameterError when the selection names more than MAX_SERIES series.
@@ -132,9 +132,7 @@ def _key(row: Mapping[str, str]) -> Key:
     return (row["site"], row["unit"], row["series"], row["metric"])
 
 
-def _read(
-    serving: ServingStore, selection: Selection, found: Sequence[Mapping[str, str]], need: int | None
-) -> pa.Table:
+def _read(serving: Items, selection: Selection, found: Sequence[Mapping[str, str]], need: int | None) -> pa.Table:
     """The first ``need`` windows of these series, all of them when need is None."""
     tables: list[pa.Table] = []
     until_us = selection.until_us
@@ -163,7 +161,7 @@ def _behind(rows: pa.Table, series: Mapping[str, str], selection: Selection) -> 
     return rows.filter(pc.invert(told))
 
 
-def _one_series(serving: ServingStore, series: Mapping[str, str], selection: Selection, need: int | None) -> pa.Table:
+def _one_series(serving: Items, series: Mapping[str, str], selection: Selection, need: int | None) -> pa.Table:
     """At least the first ``need`` windows of one series (WINDOW), by start."""
     since_us, until_us = _base_range(selection)
     width_us = (selection.width_s or 0) * 1_000_000
@@ -189,9 +187,7 @@ def _base_range(selection: Selection) -> tuple[int | None, int | None]:
     return since_us, until_us
 
 
-def _days(
-    serving: ServingStore, series: Mapping[str, str], since_us: int | None, until_us: int | None
-) -> Iterator[pa.Table]:
+def _days(serving: Items, series: Mapping[str, str], since_us: int | None, until_us: int | None) -> Iterator[pa.Table]:
     """Partials (PARTIAL) that start in ``[since_us, until_us)``, day by day."""
     first, last = "", "\uffff"
     if since_us is not None and since_us > MIN_US:  # a segment begins within the day of all its windows

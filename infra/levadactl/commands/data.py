@@ -148,23 +148,26 @@ def windows(
     series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
     width: Annotated[int | None, typer.Option("--width", help="Merge into windows of so many seconds.")] = None,
+    with_open: Annotated[bool, typer.Option("--open", help="Also those to which rows may still come.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many windows.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Closed windows, over the HTTP API, as any client gets them."""
+    """Closed windows, and the open ones if wanted, over the HTTP API, as any client gets them."""
     from levadactl.charts import number
     from levadactl.http import get
     from levadactl.places import Place
 
     query = {"domain": domain, "since": since, "until": until, "series": series, "metric": metric}
     query |= {"width": None if width is None else str(width), "limit": str(limit)}
+    query |= {"open": "true"} if with_open else {}
     found = get(Place.current().api_url, "/v1/windows", {k: v for k, v in query.items() if v is not None})
     names = ("count", "missing", "min", "mean", "max")
     human = console.table(
         "",
-        ["start", "series", "metric", *names],
+        ["start", "series", "metric", *names, *(["still"] if with_open else [])],
         [
             [row["start"], row["series"], row["metric"], *(number(row[name]) for name in names)]
+            + (["open" if row["provisional"] else "closed"] if with_open else [])
             for row in found["windows"]
         ],
     )

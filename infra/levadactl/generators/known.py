@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from levadactl.errors import LevadactlError
 from levadactl.generators.air import AirQuality
+from levadactl.generators.factory import Device, Lab, Sweep
 from levadactl.generators.machines import Sensor, Telemetry
 from levadactl.generators.model import Source
+from levadactl.generators.shopping import Shop
 from levadactl.generators.work import Jobs
 
-SOURCES: dict[str, Source] = {source.domain: source for source in (AirQuality(), Telemetry(), Sensor(), Jobs())}
+SOURCES: dict[str, Source] = {
+    source.domain: source for source in (AirQuality(), Telemetry(), Sensor(), Device(), Sweep(), Lab(), Jobs(), Shop())
+}
 
 
 def source_named(domain: str) -> Source:

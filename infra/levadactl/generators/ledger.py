@@ -30,6 +30,8 @@ class Window:
         return own if self.distinct is None else own | {"distinct": len(self.distinct)}
 
 
+PLACES = ("site", "unit")
+"""Columns of a rollup that are columns of their own in its windows."""
 Key = tuple[int, str, str, str, str]
 """(start of the window in microseconds, site, unit, series, metric)"""
 
@@ -90,10 +92,13 @@ class Ledger:
     def _roll_up(self, rollup: Rollup, event: Mapping[str, Any], start_us: int, *, times: int) -> None:
         if any(_text(event.get(column)) not in allowed for column, allowed in rollup.where.items()):
             return
-        series = "/".join(_text(event.get(column)) for column in rollup.by)
+        by = [_text(event.get(column)) for column in rollup.by if column not in PLACES]
+        site, unit = (_text(event.get(column)) if column in rollup.by else "" for column in PLACES)
+        quoted = [text.replace("%", "%25").replace("/", "%2F") for text in by]
+        series = by[0] if len(by) == 1 else "/".join(quoted)
         value = event.get(rollup.value) if rollup.value else 1.0
         distinct = _text(event.get(rollup.distinct)) if rollup.distinct else None
-        self._value((start_us, "", "", series, rollup.metric), value, times=times, distinct=distinct)
+        self._value((start_us, site, unit, series, rollup.metric), value, times=times, distinct=distinct)
 
     def _state(self, event: Mapping[str, Any], time_us: int) -> None:
         """The newest event of an entity; of equal times the one of the higher rank, of equal ranks the later one."""

@@ -53,7 +53,8 @@ class Telemetry:
             if dice.random() < 0.01:
                 values["temperature"] = None
             body = {"timestamp": iso(time_us), "unit": unit, **values}
-            readings = tuple(Reading("", unit, "", name, value) for name, value in values.items())
+            there = {name: value for name, value in values.items() if value is not None}  # open metrics: null is none
+            readings = tuple(Reading("", unit, "", name, value) for name, value in there.items())
             yield Made(time_us, body, readings, kind="row")
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from levada.config import Config
 from levada.core import packs
 from levada.core.errors import UnavailableError
 from levada.domains.registry import registered
+from levada.wiring import using
 from levadactl.generators import check, outlets, running
 from levadactl.generators.known import SOURCES, source_named
 from levadactl.generators.ledger import Ledger, read
@@ -25,6 +28,15 @@ from tests.unit.tools import pipeline
 START_US = 1_767_225_600_000_000 - 3_600_000_000
 """An hour before the clock of the tests."""
 KNOWN = [pytest.param(source, id=name) for name, source in SOURCES.items() if name in registered()]
+
+
+@pytest.fixture
+def everything() -> Iterator[MemoryDeps]:
+    """The stages in memory, every domain enabled."""
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    with using(MemoryDeps(config=config)) as replaced:
+        assert isinstance(replaced, MemoryDeps)
+        yield replaced
 
 
 def plan(**changed: float | tuple[float, float]) -> Plan:
@@ -66,7 +78,7 @@ def test_the_summary_adds_up(source: Source) -> None:
 
 @pytest.mark.parametrize("source", KNOWN)
 def test_sixty_resends_late_and_broken_lines_end_in_the_windows_that_the_ledger_says(
-    source: Source, memory: MemoryDeps
+    source: Source, everything: MemoryDeps
 ) -> None:
     domain, written = registered()[source.domain], io.StringIO()
     given, ledger = plan(bad=0.01, late=0.02, late_by_s=(60, 240)), Ledger(registered()[source.domain], written)
@@ -74,13 +86,13 @@ def test_sixty_resends_late_and_broken_lines_end_in_the_windows_that_the_ledger_
     made = running.run(
         source,
         given,
-        lambda: outlets.StreamOutlet(sink, memory.clock, domain, running.session_of(source, given), "default"),
-        memory.clock,
+        lambda: outlets.StreamOutlet(sink, everything.clock, domain, running.session_of(source, given), "default"),
+        everything.clock,
         ledger,
         paced=False,
         resend=60 if source.domain == "air_quality" else 2,
     )
-    lake = pipeline.run(memory, [entry.data for entry in sink.entries], batch=200)
+    lake = pipeline.run(everything, [entry.data for entry in sink.entries], batch=200)
 
     expected, _ = read(iter(written.getvalue().splitlines()))
     found = check.windows_of(lake, domain)
@@ -216,7 +228,7 @@ def test_the_ledger_is_written_as_lines_that_read_back(tmp_path: Path) -> None:
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
-def test_lake_is_what_the_check_reads(memory: MemoryDeps) -> None:
-    found = check.windows_of(Lake(memory.blobs, memory.serving), registered()["air_quality"])
+def test_lake_is_what_the_check_reads(everything: MemoryDeps) -> None:
+    found = check.windows_of(Lake(everything.blobs, everything.serving), registered()["air_quality"])
 
     assert found == {"gold": {}, "serving": {}}

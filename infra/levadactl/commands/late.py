@@ -1,0 +1,57 @@
+"""levada late ls."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from levadactl import console
+from levadactl.commands.rollups import AIR, DomainOption
+from levadactl.console import JsonOption
+
+late = typer.Typer(
+    name="late",
+    help="Rows that come after their window has closed: whose, how many, and by how much.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    if not late.registered_commands:
+        late.command(epilog="Example: levada late ls --since -1h")(ls)
+    app.add_typer(late)
+
+
+@late.callback()
+def _group() -> None:
+    """A group even while it has one command."""
+
+
+def ls(
+    domain: DomainOption = AIR,
+    since: Annotated[str | None, typer.Option("--since", help="Whose last late row came since: -1h.")] = None,
+    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many series.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Series with late rows, most of them first: all are merged into their windows; over the HTTP API."""
+    from levadactl import http
+    from levadactl.places import Place
+
+    asked = {"domain": domain, "since": since, "series": series, "metric": metric, "limit": str(limit)}
+    found = http.get(Place.current().api_url, "/v1/late", {k: v for k, v in asked.items() if v is not None})
+    rows = [
+        [
+            *(row[name] for name in ("tenant", "series", "metric", "rows", "beyond")),
+            str(timedelta(seconds=row["largest_s"])),
+            *(row[name] for name in ("last_time", "since", "last")),
+        ]
+        for row in found["late"]
+    ]
+    names = ["tenant", "series", "metric", "late rows", "beyond", "by up to", "last event", "since", "last came"]
+    console.answer(found, as_json=as_json, human=None if as_json else console.table("", names, rows))

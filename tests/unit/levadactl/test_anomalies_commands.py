@@ -1,0 +1,62 @@
+"""levada anomalies, alerts, late ls and windows --open as they are called; the API is in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from levadactl.cli import main
+from levadactl.memory import MemoryDeps
+from tests.events import test_query_anomalies
+from tests.unit.archive.test_idle import aggregate, published
+from tests.unit.levadactl.test_periods_commands import answer, here
+
+__all__ = ["here"]  # the fixture
+
+
+def human(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    assert main(line.split()) == 0
+    return capsys.readouterr().out
+
+
+def test_anomalies_are_listed_with_their_windows(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
+    """C19, D14: filters go to the API; the table shows what it was judged by."""
+    test_query_anomalies.put(here)
+
+    found: Any = answer(capsys, "anomalies --rule zscore --severity warning --series a")["anomalies"]
+    shown = human(capsys, "anomalies --limit 1")
+
+    assert [row["time"] for row in found] == ["1970-01-01T01:00:00Z", "1970-01-01T02:00:00Z"]
+    assert "1970-01-01T01:00:00Z" in shown
+    assert "we1" in shown
+
+
+def test_alerts_are_listed(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
+    test_query_anomalies.put(here)
+
+    assert len(answer(capsys, "alerts --metric co")["alerts"]) == 3
+    assert "critical" in human(capsys, "alerts --severity critical")
+
+
+def test_who_is_late(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
+    aggregate(here, published([2], n=100), first=100)
+
+    (row,) = answer(capsys, "late ls --metric co")["late"]
+
+    assert (row["rows"], row["beyond"]) == (1, 1)
+    assert "1 day, 3:00:00" in human(capsys, "late ls --metric co")
+
+
+def test_open_windows_are_shown_as_such(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
+    aggregate(here, published([30, 31], n=200), first=200)
+
+    rows = answer(capsys, "windows --metric co --open --limit 100")["windows"]
+
+    assert [row["provisional"] for row in rows][-3:] == [False, True, True]
+    assert "closed" in human(capsys, "windows --metric co --open")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_refusal_is_said_in_the_words_of_the_api(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "since" in answer(capsys, "anomalies --since yesterday", status=1)
