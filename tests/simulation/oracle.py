@@ -18,7 +18,7 @@ from levada.core.partials import merge
 from levada.core.records import SERIES
 from levada.domains.declaration import Domain, Metric, Time, Watch
 from levada.ports import Entry
-from tests.simulation import findings, orders
+from tests.simulation import findings, orders, rolled_up
 from tests.simulation.world import START_S, World
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -133,6 +133,7 @@ def check(world: World, truth: Input) -> None:
     expected = _windows(truth)
     _same_windows(_gold(world), expected, "gold")
     _same_windows(_served(world), expected, "serving")
+    rolled_up.check(world, truth.good)
     _check_counters(world, truth)
     orders.check(world, truth.orders)
     findings.check(world, SIM, {key: _mean(window) for key, window in expected.items()})
