@@ -58,7 +58,7 @@ smoke: .venv/.stamp ## A small file in and its windows out, in under a minute, o
 	$(BIN)/levada smoke $(ARGS)
 
 ##@ Develop
-.PHONY: dev check lint format types test-slow test-stack test-localstack simulate
+.PHONY: dev check lint format types test-slow test-stack test-localstack test-samlocal test-samlocal-here simulate
 dev: .venv/.stamp ## Make or refresh .venv from the lock
 
 .venv/.stamp: pyproject.toml requirements/dev.txt
@@ -88,6 +88,20 @@ test-stack: .venv/.stamp ## Only the tests on the embedded stack, the slow ones 
 
 test-localstack: .venv/.stamp ## The same behaviours on the LocalStack at AWS_ENDPOINT_URL. LAB=folder starts one without Docker
 	$(if $(LAB),infra/localstack/with-lab.sh "$(LAB)") $(PY) -m pytest -m localstack -rs $(ARGS)
+
+.PHONY: large
+large: .venv/.stamp ## A file larger than memory: loaded, killed half-way, exact. make large MB=1024
+	LEVADA_LARGE_MB=$(or $(MB),1024) $(PY) -m pytest -m slow -s tests/unit/ingest/test_large_file.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.stamp ## Every way in, fed with what nobody should send: make fuzz EXAMPLES=20000
+	LEVADA_FUZZ=$(or $(EXAMPLES),20000) $(PY) -m pytest tests/unit/ingest/test_fuzz.py $(ARGS)
+test-samlocal: .venv/.stamp ## Every event file in a container by sam local. PYTHON_VERSION=3.12; LAB=folder makes an engine and an image
+	$(if $(LAB),infra/sam-local/with-lab.sh "$(LAB)") $(MAKE) --no-print-directory test-samlocal-here \
+	  PYTHON_VERSION=$(if $(LAB),3.11,$(PYTHON_VERSION))
+
+test-samlocal-here: .venv/.stamp build
+	PATH="$(CURDIR)/.venv-sam/bin:$$PATH" $(PY) -m pytest -m samlocal -rs $(ARGS)
 
 simulate: .venv/.stamp ## Hostile schedules: make simulate SEEDS=2000
 	$(PY) -m tests.simulation.run --seeds $(or $(SEEDS),200) $(ARGS)

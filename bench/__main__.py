@@ -11,6 +11,7 @@ from bench import harness
 
 PARTS = {
     "clean": "from the decoded Lambda event to validated columns, and what exactly-once costs",
+    "ingest": "cold start over HTTP, and a file into packs",
     "aggregate": "from canonical rows to windows",
     "producer": "from events to packs on their way",
 }

@@ -1,114 +1,182 @@
-"""``python -m bench.aggregate``: windows from canonical rows, beside a plain Python dict of windows. JSON on stdout."""
+"""``python -m bench.aggregate``: canonical rows to windows with quantile bins, merged with open ones, encoded; beside a
+Python dict and polars. And what a batch pays for 10,000 open windows. JSON on stdout."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from bench import harness
 
 harness.hide_pandas()
+os.environ["POLARS_MAX_THREADS"] = "1"  # CPU time is what is compared
 
+import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402  # pyarrow must not see pandas
 
-from bench.data import NOW_S, SENSORS, arrow_packs  # noqa: E402
-from bench.harness import Subject  # noqa: E402
-from levada.clean.normalise import Origin, melt  # noqa: E402
-from levada.clean.reading import Rules, read  # noqa: E402
-from levada.core import kinesis_event, partials  # noqa: E402
+from bench.aggregate_peers import Windows, dict_windows, polars_windows, to_polars  # noqa: E402
+from bench.harness import Subject, Target  # noqa: E402
+from levada.aggregate.state import AggregateState  # noqa: E402
+from levada.aggregate.windowing import Windowed  # noqa: E402
+from levada.core import partials  # noqa: E402
+from levada.core.checkpoint import Checkpoint  # noqa: E402
 from levada.core.positions import pad_sequence  # noqa: E402
-from levada.core.records import SERIES  # noqa: E402
+from levada.core.records import MEASUREMENT, SERIES  # noqa: E402
 
 WIDTH_S = 60
+SERIES_COUNT, SPREAD_S = 500, 120
+"""Series, and the seconds over which one batch's rows lie, as a live stream's do."""
+START_US = 1_767_225_600_000_000
+SIZES = (10_000, 100_000)
+OPEN = 10_000
+"""Open windows of the second part."""
+RECORD_ROWS = 500
 LABELS = {
     "dict": "windows in a Python dict, row by row",
-    "from_rows": "partials.from_rows",
-    "with_merge": "partials.from_rows, and merge with those that are open",
+    "polars": "polars group_by, statistics and bins",
+    "rows": "levada: partials from rows",
+    "merged": "levada: the same, merged with those that are open, encoded",
 }
+WANTED_MS = 50.0
+"""What load, merge and store of OPEN windows may cost a batch, in milliseconds of CPU."""
 
 
-def canonical_rows(events: int) -> pa.Table:
-    """What clean publishes of so many events: a row per metric, with a time and mostly a value."""
-    given = arrow_packs(events, typed=True, bad_share=0)
-    batch = kinesis_event.parse(given.event)
-    assert batch is not None
-    rules = Rules(domains={SENSORS.name: SENSORS}, tenant="default", latest_us=NOW_S * 1_000_000)
-    found = read(batch, 0, rules, lambda _: True)
-    n = len(batch)
-    sources = [found.headers[i].source for i in range(n)]
-    origin = Origin("6553f100-000000000000", list(map(pad_sequence, batch.sequences)), sources, [0] * n, ["t"] * n)
-    return melt(found.tables[0], found.tables[0].rows, origin)
-
-
-def dict_windows(columns: list[list[Any]]) -> dict[tuple[Any, ...], list[Any]]:
-    """(series, window) → count, sum, min, max, mean, M2, first, last with their times: Welford's update per row.
-
-    Args:
-        columns: the rows as Python values already (that costs as much again): series parts, time us, value.
-    """
-    windows: dict[tuple[Any, ...], list[Any]] = {}
-    for *series, time_us, value in zip(*columns, strict=True):
-        key = (*series, time_us - time_us % (WIDTH_S * 1_000_000))
-        window = windows.get(key)
-        if window is None:
-            windows[key] = [1, value, value, value, value, 0.0, time_us, value, time_us, value]
-            continue
-        count = window[0] = window[0] + 1
-        window[1] += value
-        window[2] = min(window[2], value)
-        window[3] = max(window[3], value)
-        off = value - window[4]
-        window[4] += off / count
-        window[5] += off * (value - window[4])
-        if time_us < window[6]:
-            window[6:8] = time_us, value
-        if time_us >= window[8]:
-            window[8:] = time_us, value
-    return windows
-
-
-def subjects(events: int) -> list[Subject]:
-    rows = canonical_rows(events)
-    plain = [rows[name].cast(pa.string()).to_pylist() for name in SERIES]
-    plain += [rows["time"].cast(pa.int64()).to_pylist(), rows["value"].to_pylist()]
-    half = rows.num_rows // 2
-    known = partials.from_rows(rows.slice(0, half), width_s=WIDTH_S, opened="0", watermark_us=None)
-
-    def from_rows() -> pa.Table:
-        return partials.from_rows(rows, width_s=WIDTH_S, opened="0", watermark_us=None)
-
-    _check(from_rows(), dict_windows(plain))
-    n = rows.num_rows
-    runs = {
-        "dict": lambda: dict_windows(plain),
-        "from_rows": from_rows,
-        "with_merge": lambda: partials.merge([known, from_rows()]),
+def canonical_rows(n: int, *, seed: int, spread_s: int = SPREAD_S, series: int = SERIES_COUNT) -> pa.Table:
+    """n measurements as clean publishes them, in order of their positions; times a little out of order."""
+    dice = np.random.default_rng(seed)
+    times = START_US + np.sort(dice.integers(0, spread_s * 1000, n)) * 1000 - dice.integers(0, 2_000_000, n)
+    names = pa.array([f"sensor-{i:05d}" for i in range(series)])
+    records = np.arange(n) // RECORD_ROWS
+    sequences = [pad_sequence(seed * 1_000_000 + i) for i in range(int(records[-1]) + 1)]
+    texts = {"domain": ["bench"], "tenant": ["default"], "site": ["plant"], "unit": [""], "metric": ["temperature"]}
+    texts |= {"shard": ["6553f100-000000000000"], "source": ["file/0#01"]}
+    columns: dict[str, Any] = {name: _coded(np.zeros(n, np.int32), pa.array(one)) for name, one in texts.items()}
+    columns |= {
+        "time": pa.array(times).cast(MEASUREMENT.field("time").type),
+        "series": _coded(dice.integers(0, series, n).astype(np.int32), names),
+        "value": pa.array(np.round(dice.normal(20, 5, n), 2)),
+        "quality": pa.array(np.zeros(n, np.uint8)),
+        "event_id": pa.nulls(n, pa.string()),
+        "sequence": _coded(records.astype(np.int32), pa.array(sequences)),
+        "position": pa.array(np.zeros(n, np.int64)),
+        "row": pa.array((np.arange(n) % RECORD_ROWS).astype(np.int32)),
     }
-    return [Subject(name, LABELS[name], n, run) for name, run in runs.items()]
+    return pa.table([columns[f.name] for f in MEASUREMENT], schema=MEASUREMENT)
 
 
-def _check(found: pa.Table, expected: dict[tuple[Any, ...], list[Any]]) -> None:
+def _coded(codes: np.ndarray[Any, Any], texts: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), texts)
+
+
+def windows(rows: pa.Table) -> pa.Table:
+    return partials.from_rows(rows, width_s=WIDTH_S, opened=pad_sequence(1), watermark_us=None, quantile_error=0.01)
+
+
+def merged(state: bytes, rows: pa.Table | None) -> bytes:
+    """The whole of a batch but reading its records: state decoded, windows made and merged, state encoded."""
+    known = AggregateState.from_checkpoint(Checkpoint.from_bytes(state))
+    known.add(Windowed(partials=[windows(rows)] if rows is not None else []))
+    return known.to_checkpoint().to_bytes()
+
+
+def subjects(n: int) -> list[Subject]:
+    """The four at this number of rows; a batch of as many was there before, over the same windows."""
+    before, rows = canonical_rows(n, seed=1), canonical_rows(n, seed=2)
+    lists = [plain(table) for table in (before, rows)]
+    state = merged(AggregateState().to_checkpoint().to_bytes(), before)
+    frame = to_polars(rows, SERIES)
+    _check(state, before, rows, dict_windows(lists[1], dict_windows(lists[0], {})))
+    known = dict_windows(lists[0], {})  # grows no further: every run adds to the same windows
+    runs: dict[str, Callable[[], object]] = {
+        "dict": lambda: dict_windows(lists[1], known),
+        "polars": lambda: polars_windows(frame, SERIES),
+        "rows": lambda: windows(rows),
+        "merged": lambda: merged(state, rows),
+    }
+    return [Subject(f"{name}_{n}", LABELS[name], n, run) for name, run in runs.items()]
+
+
+def plain(rows: pa.Table) -> list[list[Any]]:
+    lists = [rows[name].cast(pa.string()).to_pylist() for name in SERIES]
+    return [*lists, rows["time"].cast(pa.int64()).to_pylist(), rows["value"].to_pylist()]
+
+
+def _check(state: bytes, before: pa.Table, rows: pa.Table, expected: Windows) -> None:
+    """All three find the same: a wrong answer is not worth timing."""
+    found = AggregateState.from_checkpoint(Checkpoint.from_bytes(merged(state, rows))).open
     assert found.num_rows == len(expected), f"{found.num_rows} windows, not {len(expected)}"
-    assert sum(found["count"].to_pylist()) == sum(window[0] for window in expected.values())
-    for name, at in (("sum", 1), ("m2", 5), ("first", 7)):
-        total = math.fsum(found[name].to_pylist())
-        assert math.isclose(total, math.fsum(w[at] for w in expected.values()), rel_tol=1e-6), name
+    starts = found["window_start"].cast(pa.int64()).to_pylist()
+    keys = zip(*(found[name].cast(pa.string()).to_pylist() for name in SERIES), starts, strict=True)
+    for key, row in zip(keys, found.to_pylist(), strict=True):
+        want = expected[key]
+        assert (row["count"], row["min"], row["max"]) == (want.count, want.low, want.high)
+        assert (row["first"], row["last"]) == (want.first, want.last)
+        assert dict(zip(row["bin_keys"], row["bin_counts"], strict=True)) == want.bins
+        assert math.isclose(row["m2"], want.m2, rel_tol=1e-9, abs_tol=1e-6)
+    statistics, histogram = polars_windows(to_polars(pa.concat_tables([before, rows]), SERIES), SERIES)
+    assert statistics.height == len(expected)
+    assert histogram.height == sum(len(window.bins) for window in expected.values())
+
+
+def state_costs(repeats: int) -> dict[str, Any]:
+    """CPU milliseconds of load, merge and store of OPEN windows of 60 values each, for a batch of 10,000 rows."""
+    series = 1_000
+    minutes = OPEN // series
+    before = canonical_rows(OPEN * 60, seed=3, spread_s=minutes * 60 - 4, series=series)
+    shifted = before.set_column(0, "time", _shifted(before, 3_000_000))
+    state = merged(AggregateState().to_checkpoint().to_bytes(), shifted)
+    rows = canonical_rows(10_000, seed=4, spread_s=minutes * 60 - 4, series=series)
+    rows = rows.set_column(0, "time", _shifted(rows, 3_000_000))
+    runs = [
+        Subject("whole", "load, windows of 10,000 rows, merge, store", 1, lambda: merged(state, rows)),
+        Subject("rows", "of that the windows of the rows", 1, lambda: windows(rows)),
+    ]
+    times = harness.interleave(runs, repeats)
+    whole, alone = (float(np.median(times[name])) * 1e3 for name in ("whole", "rows"))
+    count = AggregateState.from_checkpoint(Checkpoint.from_bytes(state)).open.num_rows
+    return {"open_windows": count, "state_bytes": len(state), "state_ms": whole - alone, "batch_ms": whole}
+
+
+def _shifted(rows: pa.Table, us: int) -> pa.Array:
+    return pa.array(rows["time"].cast(pa.int64()).to_numpy() + us).cast(MEASUREMENT.field("time").type)
+
+
+TARGETS = [
+    Target("10,000 rows, merged and encoded, against a Python dict", "merged_10000", "dict_10000", at_least=8),
+    Target("100,000 rows, merged and encoded, against a Python dict", "merged_100000", "dict_100000", at_least=12),
+    Target("10,000 rows, merged and encoded, against polars", "merged_10000", "polars_10000", at_least=1.5),
+    Target("100,000 rows, merged and encoded, against polars", "merged_100000", "polars_100000", at_least=1.5),
+]
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.aggregate", description=__doc__)
-    parser.add_argument("--events", type=int, default=10_000, help="source rows; two canonical rows each")
     parser.add_argument("--repeats", type=int, default=15, help="rounds; in each every subject runs once")
     parser.add_argument("--json", action="store_true", help="the report on stdout")
     options = parser.parse_args(argv)
-    chosen = subjects(options.events)
-    rows = harness.summarise(chosen, harness.interleave(chosen, options.repeats))
-    harness.show(rows, [], sys.stderr)
+    chosen = [subject for n in SIZES for subject in subjects(n)]
+    times = harness.interleave(chosen, options.repeats)
+    rows = [row for n in SIZES for row in harness.summarise([s for s in chosen if s.name.endswith(f"_{n}")], times)]
+    verdicts = harness.judge(TARGETS, chosen, times)
+    state = state_costs(options.repeats)
+    target = f"{state['open_windows']:,} open windows: load, merge, store, ms"
+    verdicts.append(
+        {
+            "target": target,
+            "at_most": WANTED_MS,
+            "measured": state["state_ms"],
+            "reached": state["state_ms"] < WANTED_MS,
+        }
+    )
+    harness.show(rows, verdicts, sys.stderr)
     if options.json:
-        print(json.dumps({"repeats": options.repeats, "subjects": harness.to_json(rows)}, indent=2))
+        report = {"repeats": options.repeats, "subjects": harness.to_json(rows), "targets": verdicts, "state": state}
+        print(json.dumps(report, indent=2))
     return 0
 
 

@@ -14,6 +14,9 @@ FUNCTIONS = {
     "query": "QueryFunction",
 }
 
+SHARD = 999
+"""A shard that no stream of ours has: run on a stack that is in use, an event must not move a real shard's fence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -23,6 +26,10 @@ class Case:
     name: str
     shows: str
     build: Callable[[], dict[str, Any]]
+    alone: bool = False
+    """It needs nothing but the function: no emulator, no AWS."""
+    error: str = ""
+    """``errorType`` of the answer, for an event that is made to fail."""
 
     @property
     def path(self) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 from levadactl import cases_of_domains, cases_of_queries, events
-from levadactl.case import Case
-from levadactl.events import kinesis, ndjson_pack, rest, row, s3, schedule
+from levadactl.case import SHARD, Case
+from levadactl.events import ndjson_pack, rest, row, s3, schedule
 
 LANDED = "landing/air_quality/AirQualityUCI.csv"
 FILE_ROWS = 48
 GONE = "landing/air_quality/gone.csv"
 """Named by an event, and not there any more."""
+
+kinesis = partial(events.kinesis, shard=SHARD)
 
 
 def landed(key: str) -> bytes | None:
@@ -76,7 +77,22 @@ CASES = (
         "two keys with the same content: the second changes nothing but a counter",
         lambda: s3(LANDED, "landing/air_quality/copy.csv"),
     ),
-    Case("ingest", "object_deleted", "not a creation: nothing to do", lambda: s3(LANDED, name="ObjectRemoved:Delete")),
+    Case(
+        "ingest",
+        "object_deleted",
+        "not a creation: nothing to do",
+        lambda: s3(LANDED, name="ObjectRemoved:Delete"),
+        alone=True,
+    ),
+    Case("ingest", "no_files", "a notification without records: nothing to do", lambda: {"Records": []}, alone=True),
+    Case(
+        "ingest",
+        "not_of_s3",
+        "wired to a wrong source: it fails, and says what it got",
+        schedule,
+        alone=True,
+        error="ConfigError",
+    ),
     Case("ingest", "object_gone", "the object is gone when its event arrives: nothing to load", lambda: s3(GONE)),
     # ------------------------------------------------------------------ ingest: HTTP
     Case("ingest", "one_event", "one reading", lambda: rest("POST", "/v1/event", body=events.compact(row(0)))),
@@ -93,7 +109,11 @@ CASES = (
         lambda: rest("POST", "/v1/events/batch", body=events.compact([row(0), "not a reading", row(2)])),
     ),
     Case(
-        "ingest", "not_json", "refused with 400", lambda: rest("POST", "/v1/event", body=b'{"domain": "air_quality",')
+        "ingest",
+        "not_json",
+        "refused with 400",
+        lambda: rest("POST", "/v1/event", body=b'{"domain": "air_quality",'),
+        alone=True,
     ),
     Case(
         "ingest",
@@ -106,6 +126,7 @@ CASES = (
         "unknown_domain",
         "refused with 4xx, naming the domains there are",
         lambda: rest("POST", "/v1/event", body=events.compact(row(0, domain="weather"))),
+        alone=True,
     ),
     # ------------------------------------------------------------------ clean
     Case("clean", "one_good", "a pack of one reading", lambda: kinesis([ndjson_pack([row(0)])])),
@@ -159,6 +180,15 @@ CASES = (
         "a header without `count`: quarantined, as nobody can say whether the pack is whole",
         lambda: kinesis([_without("count")]),
     ),
+    Case("clean", "no_records", "an empty batch: nothing to do", lambda: {"Records": []}, alone=True),
+    Case(
+        "clean",
+        "not_of_kinesis",
+        "wired to a wrong source: it fails, and says what it got",
+        lambda: s3(LANDED),
+        alone=True,
+        error="ConfigError",
+    ),
     # ------------------------------------------------------------------ aggregate
     Case(
         "aggregate",
@@ -173,6 +203,15 @@ CASES = (
         lambda: kinesis(_once_more(clean_records()), stream="clean"),
     ),
     Case("aggregate", "not_a_pack", "a plain record: quarantined", lambda: kinesis([row(0)], stream="clean")),
+    Case("aggregate", "no_records", "an empty batch: nothing to do", lambda: {"Records": []}, alone=True),
+    Case(
+        "aggregate",
+        "not_of_kinesis",
+        "wired to a wrong source: it fails, and says what it got",
+        lambda: s3(LANDED),
+        alone=True,
+        error="ConfigError",
+    ),
     # ------------------------------------------------------------------ archive
     Case("archive", "on_time", "the minute's run", schedule),
     Case("archive", "fired_twice", "the same run once more (same id, same time)", schedule),
@@ -183,6 +222,22 @@ CASES = (
         "the hour's run: what gold has that the rollups lack, and the KPI that this changes",
         lambda: schedule() | {"source": "levada.rollups", "detail": {"rollups": "due"}},
     ),
+    Case(
+        "archive",
+        "unknown_order",
+        "an order that it does not know: it fails, and names those that it knows",
+        lambda: schedule() | {"source": "levada.test", "detail": {"polish": True}},
+        alone=True,
+        error="ConfigError",
+    ),
+    Case(
+        "archive",
+        "wrong_source",
+        "an event of somebody else: it fails",
+        lambda: schedule() | {"source": "aws.ec2"},
+        alone=True,
+        error="ConfigError",
+    ),
     *cases_of_queries.CASES,
     *cases_of_domains.CASES,
 )
@@ -191,53 +246,3 @@ CASES = (
 def event(name: str) -> dict[str, Any]:
     """The event ``<stage>/<case>``. Raises KeyError when there is no such case."""
     return {f"{case.stage}/{case.name}": case for case in CASES}[name].build()
-
-
-def readme() -> str:
-    """events/README.md."""
-    lines = [
-        "# Event files",
-        "",
-        "One file, one case; the same files feed `levada invoke`, `sam local invoke` and the tests. They are built by",
-        "`infra/levadactl/cases.py`: change the case there, then run `python -m levadactl.events write`.",
-        "`levada invoke` runs the real handler on stores in memory and shows what it answers and leaves behind.",
-        "",
-        "| file | shows | run |",
-        "|---|---|---|",
-    ]
-    lines += [
-        f"| `{case.path}` | {case.shows} | `levada invoke {case.stage} events/{case.path}`<br>"
-        f"`sam local invoke {case.function} -e events/{case.path}` |"
-        for case in CASES
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def wanted() -> dict[str, str]:
-    """Every file below events/ with its text."""
-    return {case.path: case.text() for case in CASES} | {"README.md": readme()}
-
-
-def write(folder: Path) -> int:
-    """Make all files, remove event files that are no case. Returns how many were written."""
-    files = wanted()
-    for stale in set(_there(folder)) - set(files):
-        (folder / stale).unlink()
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return len(files)
-
-
-def differences(folder: Path) -> list[str]:
-    """One line per file that is missing, superfluous, or not as built."""
-    files, there = wanted(), _there(folder)
-    out = [f"{name}: missing" for name in files if name not in there]
-    out += [f"{name}: no such case" for name in there if name not in files]
-    out += [f"{name}: not as built" for name in there if name in files and (folder / name).read_text() != files[name]]
-    return sorted(out)
-
-
-def _there(folder: Path) -> list[str]:
-    found = [*folder.glob("*/*.json"), *folder.glob("README.md")]
-    return sorted(path.relative_to(folder).as_posix() for path in found)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from levadactl.case import Case
+from levadactl.case import SHARD, Case
 from levadactl.domain_samples import SAMPLES, Item
 from levadactl.events import compact, kinesis, rest
 
@@ -20,9 +20,9 @@ def _cases() -> Iterator[Case]:
             continue
         good = [_named(domain, item) for item in sample.good]
         bad = [_named(domain, item) for item in sample.bad.values()]
-        yield Case("clean", f"{domain}_good", f"payloads of domain {domain}", partial(kinesis, good))
+        yield Case("clean", f"{domain}_good", f"payloads of domain {domain}", partial(kinesis, good, shard=SHARD))
         shows = f"domain {domain}, one of each kind of bad, between two good: {', '.join(sample.bad)}"
-        yield Case("clean", f"{domain}_bad", shows, partial(kinesis, [good[0], *bad, good[0]]))
+        yield Case("clean", f"{domain}_bad", shows, partial(kinesis, [good[0], *bad, good[0]], shard=SHARD))
         yield Case(
             "ingest", f"{domain}_batch", f"the payloads of domain {domain} in one request", partial(_batch, good)
         )

@@ -99,6 +99,7 @@ CASES = (
         "bad_parameter",
         "422 that names the parameter, its value and what is allowed",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"since": "yesterday"}),
+        alone=True,
     ),
-    # ------------------------------------------------------------------ every other domain
+    Case("query", "no_such_route", "404 that names the routes there are", lambda: rest("GET", "/v2"), alone=True),
 )

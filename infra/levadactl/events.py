@@ -208,7 +208,7 @@ def _request_context(method: str, path: str, resource: str) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """``write [FOLDER]`` or ``check [FOLDER]``; exit status 1 when a file is not as built."""
-    from levadactl.cases import differences, write
+    from levadactl.eventfiles import differences, write
 
     if not argv or argv[0] not in ("write", "check"):
         print("usage: python -m levadactl.events write|check [FOLDER]", file=sys.stderr)

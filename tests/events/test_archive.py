@@ -9,8 +9,9 @@ import pytest
 from levada.archive.handler import handler
 from levada.core import keys, lake
 from levada.core.errors import ConfigError, UnavailableError
+from levadactl.cases import CASES
 from levadactl.memory import MemoryDeps
-from tests.conftest import EVENTS, load_event
+from tests.conftest import load_event
 from tests.unit.archive import silver
 from tests.unit.archive.test_idle import METRICS, aggregate, published
 
@@ -31,7 +32,7 @@ def order(**detail: Any) -> dict[str, Any]:
     return {"source": "levada.test", "detail": detail}
 
 
-@pytest.mark.parametrize("case", sorted(p.stem for p in (EVENTS / "archive").glob("*.json")))
+@pytest.mark.parametrize("case", [one.name for one in CASES if one.stage == "archive" and not one.alone])
 def test_every_scheduled_run_closes_what_is_idle_and_once_more_changes_nothing(case: str, memory: MemoryDeps) -> None:
     aggregate(memory, published([0, 1]))
     memory.clock.time_s += memory.config.idle_after_s

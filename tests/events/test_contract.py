@@ -15,8 +15,9 @@ from aws_lambda_powertools.utilities.parser.models import (
 )
 from pydantic import BaseModel, ValidationError
 
-from levadactl import cases, events, invoking
-from levadactl.case import Case
+from levada.core.errors import LevadaError
+from levadactl import cases, eventfiles, events, invoking
+from levadactl.case import SHARD, Case
 from tests.conftest import EVENTS, ROOT, load_event
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -27,15 +28,21 @@ MODELS: dict[str, type[BaseModel]] = {
     "ArchiveFunction": EventBridgeModel,
     "QueryFunction": APIGatewayProxyEventModel,
 }
+OTHER = {"not_of_s3", "not_of_kinesis"}
+"""Events of another service than the function's."""
 every_case = pytest.mark.parametrize("case", cases.CASES, ids=lambda case: f"{case.stage}/{case.name}")
 
 
 def test_every_file_is_as_built_and_none_is_superfluous() -> None:
-    assert cases.differences(EVENTS) == [], "run: python -m levadactl.events write"
+    assert eventfiles.differences(EVENTS) == [], "run: python -m levadactl.events write"
 
 
 @every_case
 def test_an_independent_parser_accepts_it(case: Case) -> None:
+    if case.name in OTHER:
+        with pytest.raises(ValidationError):
+            MODELS[case.function].model_validate(load_event(f"{case.stage}/{case.name}"))
+        return
     MODELS[case.function].model_validate(load_event(f"{case.stage}/{case.name}"))
 
 
@@ -64,6 +71,11 @@ def test_the_independent_parser_refuses_one_that_lacks_a_field(name: str, path: 
 def test_the_real_handler_answers_it(case: Case) -> None:
     event = load_event(f"{case.stage}/{case.name}")
     deps = invoking.memory_deps()
+    if case.error:
+        with pytest.raises(LevadaError) as failure:
+            invoking.run(case.stage, event, deps)
+        assert type(failure.value).__name__ == case.error
+        return
     invoking.prepare(case.stage, event, deps)
 
     answer = invoking.run(case.stage, event, deps)
@@ -89,6 +101,7 @@ def test_the_real_handler_answers_it(case: Case) -> None:
         ("query/base64_body", 200),
         ("query/trailing_slash", 200),
         ("query/bad_parameter", 422),
+        ("query/no_such_route", 404),
     ],
 )
 def test_http_status_of(name: str, status: int) -> None:
@@ -118,6 +131,37 @@ def test_the_readme_names_functions_that_the_template_has() -> None:
 
     assert named == set(MODELS)
     assert all(f"\n  {name}:\n" in template for name in named)
+
+
+def test_every_function_has_three_events_for_an_emulator_and_two_that_need_nothing() -> None:
+    for function in MODELS:
+        mine = [case for case in cases.CASES if case.function == function]
+        assert sum(not case.alone for case in mine) >= 3, function
+        assert sum(case.alone for case in mine) >= 2, function
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in cases.CASES if case.alone], ids=lambda case: f"{case.stage}/{case.name}"
+)
+def test_an_event_that_needs_nothing_touches_no_store(case: Case) -> None:
+    deps = invoking.memory_deps()
+    deps.blobs.down = True
+    deps.raw.down = True
+    deps.clean.down = True
+    deps.serving.down = True
+
+    if case.error:
+        with pytest.raises(LevadaError):
+            invoking.run(case.stage, load_event(f"{case.stage}/{case.name}"), deps)
+    else:
+        answer = invoking.run(case.stage, load_event(f"{case.stage}/{case.name}"), deps)
+        assert answer.get("statusCode", 200) < 500
+
+
+def test_kinesis_events_come_from_a_shard_that_no_stream_has() -> None:
+    for case in cases.CASES:
+        for record in case.build().get("Records", []):
+            assert record.get("eventSource") != "aws:kinesis" or f"shardId-{SHARD:012d}:" in record["eventID"]
 
 
 def test_a_built_batch_has_the_shape_that_lambda_delivers() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from levadactl import embedded
 from levadactl.cli import main
-from levadactl.embedded import emulator, ports, processes, recovery
+from levadactl.embedded import bridge, emulator, ports, processes, recovery
 from levadactl.embedded.ministack import Folders
 from levadactl.embedded.processes import ProcessRef
 from levadactl.embedded.state import load
@@ -388,6 +388,23 @@ def test_the_emulators_own_poller_is_off(embedded_stack: Place) -> None:
 
     assert len(streams) == 2
     assert {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}["StreamTriggers"] == "Disabled"
+
+
+@pytest.mark.skipif(bridge.address() is None, reason="no container engine has made a bridge docker0 here")
+def test_containers_reach_it_on_the_bridge_when_asked_and_nobody_else_does(home: Path, project: Path) -> None:
+    started = up(home, project, for_containers=True)
+    port = int(started.place.endpoint_url.rpartition(":")[2])
+
+    listening = {one.address for ref in processes.marked(home) for one in ports.listeners(ref.pid) or []}
+    assert listening == {"127.0.0.1", started.for_containers} == {"127.0.0.1", bridge.address()}
+    with urllib.request.urlopen(f"http://{started.for_containers}:{port}/_ministack/health", timeout=10) as answer:
+        assert answer.status == 200
+    told = json.loads((home / "sam-env.json").read_text())["Parameters"]
+    assert (told["AWS_ENDPOINT_URL"], told["LEVADA_BUCKET"]) == (f"http://{bridge.HOST}:{port}", started.place.bucket)
+
+    stopped = embedded.stop(home)
+    assert (stopped.clean, stopped.killed) == (True, 0)
+    assert processes.marked(home) == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/net/tcp")

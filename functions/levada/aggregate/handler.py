@@ -16,7 +16,7 @@ from levada.aggregate.emit import Emitted
 from levada.aggregate.watching import Alerting
 from levada.core import kinesis_event
 from levada.domains.registry import enabled
-from levada.observe import log
+from levada.observe import lag_s, log
 from levada.wiring import Deps, deps
 
 
@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if batch is None:
         return {"batchItemFailures": []}
     summary = stage.run(batch, stage_deps(deps()))
-    log("aggregate", context, shard=batch.shard_id, **asdict(summary))
+    log("aggregate", context, shard=batch.shard_id, lag_s=lag_s(batch.arrived_s), **asdict(summary))
     return {"batchItemFailures": []}
 
 

@@ -16,13 +16,14 @@ from levada.aggregate import late, latest
 from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
 from levada.aggregate.watching import Watched
-from levada.core import columns
+from levada.core import bins, columns
 from levada.core.checkpoint import Checkpoint
 from levada.core.partials import PARTIAL, conform, merge
 from levada.core.positions import RowFences, ShardToken
 from levada.domains.declaration import Domain
 
 STAGE = "aggregate"
+BIN_COUNTS = "bin_counts"
 Stream = tuple[str, str]
 """(domain, tenant): what has a watermark of its own, so that one tenant's clock cannot close another's windows."""
 
@@ -117,7 +118,7 @@ class AggregateState:
         }
         tables = {"open": self.open, "outbox": self.outbox, "latest": self.latest, "late": self.late}
         tables |= self.watched.tables()
-        return Checkpoint(header, {name: columns.compact(table) for name, table in tables.items()})
+        return Checkpoint(header, {name: _packed(table) for name, table in tables.items()})
 
     @classmethod
     def from_checkpoint(cls, saved: Checkpoint) -> AggregateState:
@@ -137,6 +138,17 @@ class AggregateState:
             watched=Watched.of(saved.tables),
             inherited=head.get("inherited", {}),
         )
+
+
+def _packed(table: pa.Table) -> pa.Table:
+    """As small as it goes: ``conform`` reads it again."""
+    if not table.num_rows:
+        return table
+    table = columns.compact(table)
+    if BIN_COUNTS in table.schema.names:
+        counts = bins.narrow(table[BIN_COUNTS])
+        table = table.set_column(table.schema.get_field_index(BIN_COUNTS), BIN_COUNTS, counts)
+    return table
 
 
 def _closed(open_windows: pa.Table, ends_us: dict[Stream, int]) -> pa.ChunkedArray:

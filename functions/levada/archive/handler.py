@@ -45,7 +45,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         answer |= _roll_up(d, asked, domains, remaining_s, failures)
     if asked.compacts and d.config.catalog:
         answer["catalog"] = _register(d, failures)
-    log("archive", context, **answer, failures=failures, problems=closed.problems)
+    counts = closed.counts()
+    log("archive", context, closed=counts["closed"], **answer, failures=failures, problems=closed.problems)
     if failures:
         raise UnavailableError(f"{len(failures)} failed, the others are done: {'; '.join(failures[:5])}")
     return answer

@@ -87,7 +87,10 @@ def unfold(
         _check_count(header, rows.num_rows)
         _check_columns(rows.schema, domains[header.domain])
         return Decoded(header.domain, header.tenant, rows)
-    lines = packs.inflate(body, header.codec).split(b"\n")
+    text = packs.inflate(body, header.codec)
+    if (n := text.count(b"\n")) > header.count:  # a list of millions of empty lines is larger than they are
+        raise BadRecordError("pack_count", f"count={header.count}: the body holds {n} lines")
+    lines = text.split(b"\n")
     if lines and not lines[-1].strip():
         lines.pop()
     _check_count(header, len(lines))
@@ -218,6 +221,8 @@ def _plain(data: bytes, domains: Mapping[str, Domain], tenant: str) -> Lines:
     """One JSON object, an array of objects, or NDJSON; the first object names the ``domain``."""
     text = data.strip()
     lines = _array_items(text) if text.startswith(b"[") else text.split(b"\n")
+    if len(lines) > packs.MAX_PACK_ROWS:
+        raise BadRecordError("pack_rows", f"a record of {len(lines)} lines: at most {packs.MAX_PACK_ROWS}")
     name = _domain_of(lines[0] if lines else b"", domains)
     return Lines(name, tenant, lines)
 

@@ -13,7 +13,7 @@ from typing import Any
 from levada.clean import stage
 from levada.core import kinesis_event
 from levada.domains.registry import enabled
-from levada.observe import log
+from levada.observe import lag_s, log
 from levada.wiring import Deps, deps
 
 
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if batch is None:
         return {"batchItemFailures": []}
     summary = stage.run(batch, stage_deps(deps()))
-    log("clean", context, shard=batch.shard_id, **asdict(summary))
+    log("clean", context, shard=batch.shard_id, lag_s=lag_s(batch.arrived_s), **asdict(summary))
     return {"batchItemFailures": []}
 
 

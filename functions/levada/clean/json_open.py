@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from levada.clean import numbers
 from levada.clean.bad_row import INDEX, BadRow
 from levada.core import columns
+from levada.core.jsontext import NOT_JSON
 from levada.domains.declaration import JSON, NUMBER, Domain
 
 OPEN = "__open"
@@ -51,14 +52,14 @@ def _decode_all(objects: Sequence[bytes]) -> tuple[list[dict[str, Any]], set[int
         try:
             good.extend(map(_decode, rest))
             return good, failed
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             failed.add(len(good) + len(failed))
 
 
 def _explain(i: int, text: bytes) -> BadRow:
     try:
         item = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+    except NOT_JSON as err:
         return BadRow(i, text, "not_json", str(err))
     return BadRow(i, text, "not_an_object", f"a record is a JSON object, not {type(item).__name__}")
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from levada.clean import numbers
 from levada.clean.shapes import flat
 from levada.core import columns
+from levada.core.jsontext import NOT_JSON
 from levada.domains.declaration import JSON, NUMBER, Domain
 
 
@@ -73,7 +74,7 @@ def _no_json(texts: pa.Array) -> pa.Array:
         raw = msgspec.json.decode(b"[" + b",".join(found) + b"]", type=list[msgspec.Raw])
         if len(raw) == len(found) and all(map(bytes.__eq__, map(bytes, raw), found)):
             return columns.zeros(len(texts), pa.bool_())
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         pass
     return pa.array([one is not None and not _is_json(one) for one in texts.to_pylist()], pa.bool_())
 
@@ -81,6 +82,6 @@ def _no_json(texts: pa.Array) -> pa.Array:
 def _is_json(one: str) -> bool:
     try:
         msgspec.json.decode(one)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return False
     return True

@@ -17,11 +17,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from levada.core.groups import Floats, Ints, heads_of, tally
+from levada.core.groups import Flags, Floats, Ints, heads_of, tally
+from levada.core.vectors import flat as flat_array
 from levada.core.vectors import to_arrow, to_numpy
 
 KEYS = pa.list_(pa.int32())
 COUNTS = pa.list_(pa.int64())
+NARROW = ((pa.uint8(), 255), (pa.int16(), 32_767), (pa.int32(), 2_147_483_647))
 MAX_BINS = 2048
 """Bins of one partial. With an error of 0.01 so many span 17 orders of magnitude; of a wider range the lowest values
 are counted together (as DDSketch collapses them), and quantiles that lie there are unknown."""
@@ -65,17 +67,39 @@ def of_values(values: Floats, group: NDArray[np.integer], n: int, error: float) 
     return _gather(keys, group, n, None)
 
 
-def merged(keys: pa.Array, counts: pa.Array, group: Ints, n: int) -> tuple[pa.Array, pa.Array]:
-    """(KEYS, COUNTS) of n groups; group: of each of the given lists, 0 to n - 1."""
-    lengths, flat = _lists(keys)
-    if not len(flat):
-        return empty(n)
-    return _gather(flat.astype(np.int64), np.repeat(group, lengths), n, _lists(counts)[1])
+def merged(
+    keys: Sequence[pa.Array], counts: Sequence[pa.Array], group: Ints, n: int, known: Flags | None = None
+) -> tuple[pa.Array, pa.Array]:
+    """(KEYS, COUNTS) of n groups.
+
+    Args:
+        keys, counts: lists of bins, in one or more arrays.
+        group: of each list, 0 to n - 1.
+        known: which lists take part; None for all.
+    """
+    found = [(*_lists(some), _lists(number)[1]) for some, number in zip(keys, counts, strict=True)]
+    lengths, flat, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    each = np.repeat(group, lengths)
+    if known is not None:
+        kept = np.repeat(known, lengths)
+        each, flat, weights = each[kept], flat[kept], weights[kept]
+    return _gather(flat, each, n, weights) if len(flat) else empty(n)
 
 
 def empty(n: int) -> tuple[pa.Array, pa.Array]:
     """Nothing, n times."""
     return _to_lists(np.zeros(n, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+
+
+def narrow(counts: pa.ChunkedArray) -> pa.Array:
+    """The same COUNTS in as few bytes as they need, for a state that is written at every batch."""
+    lengths, flat = _lists(counts)
+    highest = int(flat.max(initial=0))
+    kind = next((kind for kind, most in NARROW if highest <= most), pa.int64())
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    values = to_arrow(flat, kind)
+    return pa.Array.from_buffers(pa.list_(kind), len(lengths), [None, pa.py_buffer(offsets)], children=[values])
 
 
 def quantiles(keys: pa.Array, counts: pa.Array, errors: Floats, wanted: Sequence[float]) -> list[Floats]:
@@ -121,7 +145,7 @@ def _at(
 def _gather(keys: Ints, group: NDArray[np.integer], n: int, weights: Ints | None) -> tuple[pa.Array, pa.Array]:
     low = int(keys.min())
     span = int(keys.max()) - low + 1
-    codes, counts = tally(group * np.int64(span) + (keys - low), n * span, weights)
+    codes, counts = tally(group * np.int64(span) + (keys - np.int64(low)), n * span, weights)
     groups, keys = np.divmod(codes, span)
     lengths = np.bincount(groups, minlength=n)
     if lengths.max() > MAX_BINS:
@@ -140,17 +164,21 @@ def _collapsed(keys: Ints, counts: Ints, groups: Ints, lengths: Ints) -> tuple[I
 
 def _lists(column: pa.Array) -> tuple[Ints, Ints]:
     """(length of each list, all of their values)."""
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    column = flat_array(column)
     if not len(column):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    lengths = np.diff(np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1])
-    return lengths.astype(np.int64), to_numpy(column.flatten())
+    offsets = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, column.offset * 4).astype(np.int64)
+    return np.diff(offsets), to_numpy(column.values)[offsets[0] : offsets[-1]]
 
 
 def _to_lists(lengths: Ints, keys: Ints, counts: Ints) -> tuple[pa.Array, pa.Array]:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    at = pa.Array.from_buffers(pa.int32(), len(offsets), [None, pa.py_buffer(offsets)])
+    at = pa.py_buffer(offsets)
     flat = to_arrow(keys, pa.int32()), to_arrow(counts, pa.int64())
-    return pa.ListArray.from_arrays(at, flat[0]), pa.ListArray.from_arrays(at, flat[1])
+    kinds = (KEYS, COUNTS)
+    made = [
+        pa.Array.from_buffers(kind, len(lengths), [None, at], children=[values])
+        for kind, values in zip(kinds, flat, strict=True)
+    ]
+    return made[0], made[1]

@@ -9,17 +9,28 @@ from functools import cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import packs
+from levada.core import arrowstream, packs
 from levada.core.errors import BadRecordError
 from levada.core.packs import ARROW_ZSTD
 
 
-def to_bytes(table: pa.Table) -> bytes:
-    """n rows, any schema; dictionary columns stay dictionaries."""
+def to_bytes(table: pa.Table, *, level: int = packs.ZSTD_LEVEL) -> bytes:
+    """n rows, any schema; dictionary columns stay dictionaries. level: of zstd."""
+    if not table.num_rows:
+        return _no_rows(table.schema)
+    return packs.zstd(_ipc(table.combine_chunks()), level)
+
+
+@cache
+def _no_rows(schema: pa.Schema) -> bytes:
+    return packs.zstd(_ipc(empty(schema)), packs.ZSTD_LEVEL)
+
+
+def _ipc(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return packs.compress(sink.getvalue(), ARROW_ZSTD)
+        writer.write_table(table)
+    return sink.getvalue()
 
 
 def from_bytes(body: bytes, *, limit: int = packs.MAX_BODY_BYTES, full: bool = False) -> pa.Table:
@@ -28,19 +39,34 @@ def from_bytes(body: bytes, *, limit: int = packs.MAX_BODY_BYTES, full: bool = F
     Args:
         limit: what the body may inflate to, bytes.
         full: look at every offset, dictionary code and character too; for senders that are not our own code, since a
-            kernel that meets a wrong one reads memory that is not its own.
+            kernel that meets a wrong one reads memory that is not its own. And refuse what would take far more memory
+            than the inflated body: a compressed body within, or long texts that many rows share.
 
     Raises:
         BadRecordError: ``body_too_large`` or ``body_corrupt``.
     """
     raw = packs.inflate(body, ARROW_ZSTD, limit=limit)
+    if full and arrowstream.is_compressed(raw):
+        raise BadRecordError("body_corrupt", "arrow: compressed within; one zstd frame around the stream is enough")
     try:
         with pa.ipc.open_stream(raw) as reader:
             table = reader.read_all()
             table.validate(full=full)
     except (pa.ArrowException, OSError, ValueError) as err:
         raise BadRecordError("body_corrupt", f"arrow: {err}") from err
+    if full and len(raw) * table.num_rows > limit:
+        _check_shared(table, limit)
     return table
+
+
+def _check_shared(table: pa.Table, limit: int) -> None:
+    """A dictionary holds a text once, but whoever decodes it once per row."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            if pa.types.is_string(chunk.type.value_type) or pa.types.is_large_string(chunk.type.value_type):
+                size = pc.sum(pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)).as_py() or 0
+                if size > limit:
+                    raise BadRecordError("body_too_large", f"arrow: {name} decodes to {size} bytes: at most {limit}")
 
 
 def empty(schema: pa.Schema) -> pa.Table:
@@ -111,12 +137,13 @@ def compact(table: pa.Table) -> pa.Table:
     """Without dictionary entries that no row uses: filters and merges leave them behind, and they would add up."""
     for i, spec in enumerate(table.schema):
         if pa.types.is_dictionary(spec.type):
-            column = table.column(i).unify_dictionaries().combine_chunks()
-            column = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
-            if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > 1:
-                used = pc.unique(column.indices).drop_null()
-                if len(used) < len(column.dictionary):
-                    places = pc.index_in(column.indices, value_set=used)
-                    found = pa.DictionaryArray.from_arrays(places.cast(pa.int32()), column.dictionary.take(used))
+            column = table.column(i)
+            chunks = column.chunks if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks().chunks
+            if len(chunks) == 1 and len(chunks[0].dictionary) > 1:
+                indices, dictionary = chunks[0].indices, chunks[0].dictionary
+                used = pc.unique(indices).drop_null()
+                if len(used) < len(dictionary):
+                    places = pc.index_in(indices, value_set=used.cast(indices.type))
+                    found = pa.DictionaryArray.from_arrays(places, dictionary.take(used), safe=False)
                     table = table.set_column(i, spec.name, found)
     return table

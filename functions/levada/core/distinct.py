@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from levada.core.groups import Ints, heads_of, stable_order
-from levada.core.vectors import ranks
+from levada.core.vectors import ranks, to_arrow
 
 LOG_REGISTERS = 12
 RELATIVE_ERROR = 1.04 / 2 ** (LOG_REGISTERS / 2)
@@ -31,7 +31,7 @@ def of_texts(texts: pa.ChunkedArray, group: Ints, n: int) -> pa.Array:
     there = np.flatnonzero(np.asarray(plain.is_valid()))
     if not len(there):
         return pa.nulls(n, pa.binary())
-    plain = plain.take(pa.array(there)).dictionary_encode()
+    plain = plain.take(to_arrow(there, pa.int64())).dictionary_encode()
     rank = ranks(plain)
     size = int(rank.max()) + 1
     codes = group[there] * size + rank  # by group, then by text: a set of texts always gives the same sketch

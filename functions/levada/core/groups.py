@@ -1,4 +1,5 @@
-"""Rows put together by integer codes: stable order, where each group begins, how often each code stands. Pure numpy."""
+"""Rows put together by integer codes: which rows are one group, how often each code stands. Pure numpy, no sort where
+a table of all possible codes does."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from levada.core.records import SERIES
-from levada.core.vectors import ranks
+from levada.core.vectors import Coded, coded, ranks_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -17,8 +18,10 @@ Flags = NDArray[np.bool_]
 
 DIGIT = 16
 """Bits of one pass: numpy sorts 16-bit integers by radix, ten times as fast as wider ones by comparison."""
-SPARSE = 8
-"""Codes are counted in a table of all possible ones while that has at most so many places per code."""
+SPARSE = 24
+"""A table of all possible codes is used while it has at most so many places per row."""
+SMALL = 4096
+"""And always up to so many places."""
 MAX_BOUND = 1 << 62
 
 
@@ -41,35 +44,55 @@ def heads_of(codes: Ints) -> Ints:
     return np.flatnonzero(new)
 
 
-def sizes_of(heads: Ints, n: int) -> Ints:
-    """Rows of each group that begins at heads, of n in all."""
-    return np.diff(heads, append=n)
+def dense(codes: Ints, bound: int) -> tuple[Ints, int]:
+    """(group of each of n codes in ``[0, bound)``, how many groups); groups are numbered in order of their codes."""
+    if bound <= max(SMALL, SPARSE * len(codes)):
+        there = np.zeros(bound, bool)
+        there[codes] = True
+        number = np.cumsum(there) - 1
+        return number[codes], int(number[-1]) + 1 if bound else 0
+    order = stable_order(codes, bound)
+    ordered = codes[order]
+    number = np.zeros(len(codes), np.int64)
+    number[1:] = np.cumsum(ordered[1:] != ordered[:-1])
+    group = np.empty(len(codes), np.int64)
+    group[order] = number
+    return group, int(number[-1]) + 1 if len(codes) else 0
 
 
 def tally(codes: Ints, bound: int, weights: Ints | None = None) -> tuple[Ints, Ints]:
     """(distinct codes ascending, how often each stands or the sum of its weights), of n codes in ``[0, bound)``."""
-    if weights is None and bound <= SPARSE * len(codes):
-        counts = np.bincount(codes, minlength=1)
+    if bound <= SPARSE * len(codes):
+        if weights is None:
+            counts = np.bincount(codes, minlength=1)
+        else:
+            counts = np.zeros(bound, np.int64)
+            np.add.at(counts, codes, weights)
         there = np.flatnonzero(counts)
         return there, counts[there]
     order = stable_order(codes, bound)
     ordered = codes[order]
     heads = heads_of(ordered)
     if weights is None:
-        return ordered[heads], sizes_of(heads, len(codes))
+        return ordered[heads], np.diff(heads, append=len(codes))
     return ordered[heads], np.add.reduceat(weights[order], heads) if len(codes) else weights
 
 
 def series_codes(table: pa.Table) -> tuple[Ints, int]:
     """(n codes, their bound): equal for equal series, in the order of their names."""
-    code, bound = np.zeros(table.num_rows, np.int64), 1
+    return codes_of_series(text_columns([table], SERIES), table.num_rows)
+
+
+def codes_of_series(texts: dict[str, Coded], n: int) -> tuple[Ints, int]:
+    """(n codes, their bound): equal for equal series, in the order of their names.
+
+    Args:
+        texts: the columns of SERIES.
+    """
+    code, bound = np.zeros(n, np.int64), 1
     for name in SERIES:
-        column = table[name]
-        if column.num_chunks == 1 and pa.types.is_dictionary(column.type) and len(column.chunk(0).dictionary) == 1:
-            continue
-        rank = ranks(column)
-        size = int(rank.max(initial=0)) + 1
-        code, bound = combine(code, bound, rank, size)
+        if len(texts[name].dictionary) > 1:
+            code, bound = combine(code, bound, ranks_of(texts[name]), len(texts[name].dictionary) + 1)
     return code, bound
 
 
@@ -81,4 +104,11 @@ def combine(code: Ints, bound: int, further: NDArray[Any], size: int) -> tuple[I
     if bound * size > MAX_BOUND:
         found, further = np.unique(further, return_inverse=True)
         size = len(found)
+    if bound == 1:
+        return further.astype(np.int64), size
     return code * size + further, bound * size
+
+
+def text_columns(tables: list[pa.Table], names: tuple[str, ...]) -> dict[str, Coded]:
+    """These text columns of all tables, one below the other."""
+    return {name: coded([table[name] for table in tables]) for name in names}

@@ -35,6 +35,8 @@ MAX_PACK_BYTES = 1_000_000
 """A stream record holds 1 MiB with its partition key; ours stay a little below."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """What a body may inflate to. 1 MiB of zeros inflates to 1 GiB under gzip: never believe a sender."""
+MAX_PACK_ROWS = 50_000
+"""Five times what our own producers put in one: a line of one byte costs its reader a thousand."""
 MAX_HEADER_BYTES = 4096
 MAX_NUMBER = 1 << 63
 """Positions and counts stay below: fences and columns keep them in 64 bits."""
@@ -119,6 +121,8 @@ def _header(raw: Any) -> Header:
         value: Any = raw.get(name)
         if type(value) is not kind or (kind is int and not 0 <= value < MAX_NUMBER):  # a bool is no number here
             raise BadRecordError("pack_header", f"{name}={value!r}: must be {kind.__name__}, a number 0 to 2**63 - 1")
+    if raw["count"] > MAX_PACK_ROWS:
+        raise BadRecordError("pack_rows", f"count={raw['count']}: at most {MAX_PACK_ROWS}")
     if raw["codec"] not in CODECS:
         raise BadRecordError("pack_codec", f"codec={raw['codec']!r}: must be one of {', '.join(CODECS)}")
     known = {name: raw.pop(name) for name in _FIELDS}
@@ -131,20 +135,29 @@ def compress(body: bytes, codec: str) -> bytes:
     if codec == NDJSON_GZIP:
         packer = zlib.compressobj(1, zlib.DEFLATED, 31)
         return packer.compress(body) + packer.flush()
-    return _compressor().compress(body)
+    return zstd(body, ZSTD_LEVEL)
+
+
+ZSTD_LEVEL = 3
+"""Of packs. Lower ones are faster and larger."""
+
+
+def zstd(body: Any, level: int) -> bytes:
+    """body: bytes, or any buffer of them."""
+    return _compressor(level).compress(body)
 
 
 _own = threading.local()
-"""What one thread may use at a time: its compressor. A new one for each pack costs as much as half the compression."""
+"""What one thread may use at a time: its compressors. A new one for each pack costs as much as half the compression."""
 
 
-def _compressor() -> zstandard.ZstdCompressor:
-    found: zstandard.ZstdCompressor | None = getattr(_own, "compressor", None)
-    if found is None:
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    kept: dict[int, zstandard.ZstdCompressor] = _own.__dict__.setdefault("compressors", {})
+    if level not in kept:
         import zstandard
 
-        found = _own.compressor = zstandard.ZstdCompressor(level=3, write_content_size=True)
-    return found
+        kept[level] = zstandard.ZstdCompressor(level=level, write_content_size=True)
+    return kept[level]
 
 
 def inflate(body: bytes, codec: str, *, limit: int = MAX_BODY_BYTES) -> bytes:

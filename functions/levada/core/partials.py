@@ -17,7 +17,7 @@ import pyarrow as pa
 from levada.core import bins, columns, distinct, groups, reductions
 from levada.core.groups import Floats, Ints
 from levada.core.records import SERIES, TEXT, TIME
-from levada.core.vectors import NO_TIME, ranks, to_arrow, to_numpy
+from levada.core.vectors import NO_TIME, Coded, coded, ranks_of, to_arrow, to_numpy
 
 PARTIAL = pa.schema(
     [
@@ -51,10 +51,14 @@ PARTIAL = pa.schema(
 Without a value (count 0), min, max, mean, first, last are null and sum, m2 are 0."""
 
 SUMMED = ("count", "missing", "sum", "late")
+TEXTS = tuple(f.name for f in PARTIAL if f.type == TEXT)
+NUMBERS = tuple(f.name for f in PARTIAL if f.type in (TIME, pa.int32(), pa.int64(), pa.float64()))
 
 
 def conform(table: pa.Table) -> pa.Table:
     """PARTIAL rows of a table that may have further columns (dropped), or lack those that an older version had not."""
+    if table.schema.equals(PARTIAL):
+        return table
     n = table.num_rows
     absent: dict[str, Any] = {
         "bin_error": columns.zeros(n, pa.float64()),
@@ -63,7 +67,8 @@ def conform(table: pa.Table) -> pa.Table:
     }
     there = set(table.schema.names)
     arrays = [table[f.name] if f.name in there or f.name not in absent else absent[f.name] for f in PARTIAL]
-    return pa.table(arrays, names=PARTIAL.names).cast(PARTIAL)
+    alike = [array if array.type == f.type else array.cast(f.type) for array, f in zip(arrays, PARTIAL, strict=True)]
+    return pa.table(alike, schema=PARTIAL)
 
 
 def from_rows(
@@ -77,15 +82,16 @@ def from_rows(
     """Partials of n canonical rows that have a time, sorted by series and window.
 
     Args:
-        rows: MEASUREMENT; a further column ``distinct`` (text) is counted by its distinct values.
+        rows: MEASUREMENT (time, series, value, sequence and row of it are looked at); a further column ``distinct``
+            (text) is counted by its distinct values.
         width_s: base window, seconds.
-        opened: padded sequence number of the clean stream record that the rows came in, one or n of them, ascending.
+        opened: padded sequence number of the clean stream record that the rows came in, one or n of them; of several
+            in one window that counts which stands first in the dictionary.
         watermark_us: rows of windows that end at or before it are counted as late; None for no watermark.
         quantile_error: relative error of quantiles; 0 for none.
     """
     if not rows.num_rows:
         return columns.empty(PARTIAL)
-    rows = rows.unify_dictionaries().combine_chunks()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a sum may be larger than any float: inf
         return _from_rows(rows, width_s, opened, watermark_us, quantile_error)
 
@@ -96,55 +102,55 @@ def _from_rows(
     times, width_us = to_numpy(rows["time"]), width_s * 1_000_000
     windows = times // width_us
     lowest = int(windows.min())
-    code, bound = groups.series_codes(rows)
+    texts = groups.text_columns([rows], (*SERIES, "sequence"))
+    code, bound = groups.codes_of_series(texts, len(times))
     code, bound = groups.combine(code, bound, windows - lowest, int(windows.max()) - lowest + 1)
-    order = _in_stream_order(rows, code, bound)
-    heads = groups.heads_of(code[order])
-    n = len(heads)
-    group = np.repeat(np.arange(n), groups.sizes_of(heads, len(order)))
-    values = to_numpy(rows["value"])[order] + 0.0  # no negative zeros: of two equal values it would matter which
-    there = ~np.isnan(values)
-    starts = windows[order[heads]] * width_us
-    table = reductions.statistics(values, there, heads, group)
-    for name, at in zip(("first", "last"), reductions.edges(times[order], there, heads), strict=True):
-        table |= _edge(name, rows, np.where(at < 0, -1, order[at]))
-    late = starts + width_us <= (np.iinfo(np.int64).min if watermark_us is None else watermark_us)
-    table |= {"window_start": starts, "width_s": np.full(n, width_s), "late": np.where(late, table["rows"], 0)}
-    table["opened"] = columns.constant(opened, n) if isinstance(opened, str) else _least(opened, order, heads)
+    group, n = groups.dense(code, bound)
+    one = np.empty(n, np.int64)  # any row of each window, for what all of them share
+    one[group] = np.arange(len(group))
+    starts = windows[one] * width_us
+    size = np.bincount(group, minlength=n)
+    values = to_numpy(rows["value"]) + 0.0  # no negative zeros: of two equal values it would matter which
+    table = _values(rows, texts["sequence"], times, times - windows * width_us, values, group, n, error)
+    table["missing"] = size - table["count"]
+    table |= {name: texts[name].take(one) for name in SERIES}
+    late = np.zeros(n, bool) if watermark_us is None else starts + width_us <= watermark_us
+    table |= {"window_start": starts, "width_s": np.full(n, width_s), "late": np.where(late, size, 0)}
+    table["opened"] = columns.constant(opened, n) if isinstance(opened, str) else _least(coded([opened]), group, n)
     table["bin_error"] = np.full(n, float(error))
-    kept = slice(None) if there.all() else there
-    table["bin_keys"], table["bin_counts"] = bins.of_values(values[kept], group[kept], n, error)
-    with_distinct = "distinct" in rows.schema.names
-    sketches = distinct.of_texts(rows["distinct"].take(pa.array(order)), group, n) if with_distinct else None
-    table["distinct_sketch"] = pa.nulls(n, pa.binary()) if sketches is None else sketches
-    return _build(table, rows, order[heads])
+    asked = "distinct" in rows.schema.names
+    table["distinct_sketch"] = distinct.of_texts(rows["distinct"], group, n) if asked else pa.nulls(n, pa.binary())
+    return _build(table)
 
 
-def _in_stream_order(rows: pa.Table, code: Ints, bound: int) -> Ints:
-    """Order by code, then position; a batch's rows stand in the order of their positions already."""
-    order = groups.stable_order(code, bound)
-    sequence, row = ranks(rows["sequence"]).astype(np.int64), to_numpy(rows["row"])
-    position = sequence * (int(row.max()) + 1) + row
-    ordered = position[order]
-    if (np.diff(ordered) >= 0)[np.diff(code[order]) == 0].all():
-        return order
-    return np.lexsort((position, code))
+def _values(
+    rows: pa.Table, sequence: Coded, times: Ints, offset: Ints, values: Floats, group: Ints, n: int, error: float
+) -> dict[str, Any]:
+    """What only rows with a value have a part in."""
+    row = to_numpy(rows["row"])
+    if np.isnan(values).any():
+        there = np.flatnonzero(~np.isnan(values))
+        times, offset, values, group, row = times[there], offset[there], values[there], group[there], row[there]
+        sequence = Coded(sequence.codes[there], sequence.dictionary)
+    table = reductions.statistics(values, group, n)
+    if not len(values):
+        times, values, row = np.zeros(1, np.int64), np.zeros(1), np.zeros(1, np.int32)
+        sequence = Coded(np.full(1, -1, np.int32), sequence.dictionary)
+        first = last = np.full(n, -1)
+    else:
+        first, last = reductions.edges(offset, sequence, row, group, n)
+    for name, at in (("first", first), ("last", last)):
+        none = at < 0
+        table[f"{name}_time"] = np.where(none, NO_TIME, times[at])
+        table[f"{name}_row"] = np.where(none, -1, row[at])
+        table[name] = np.where(none, np.nan, values[at])
+        table[f"{name}_sequence"] = sequence.take(at, none)
+    table["bin_keys"], table["bin_counts"] = bins.of_values(values[: len(group)], group, n, error)
+    return table
 
 
-def _edge(name: str, rows: pa.Table, at: Ints) -> dict[str, Any]:
-    """Value, time and position of these rows; of none where at is -1."""
-    found, index = at >= 0, np.maximum(at, 0)
-    return {
-        f"{name}_time": np.where(found, to_numpy(rows["time"])[index], NO_TIME),
-        f"{name}_sequence": _texts(rows["sequence"], index, found),
-        f"{name}_row": np.where(found, to_numpy(rows["row"])[index], -1),
-        name: np.where(found, to_numpy(rows["value"])[index] + 0.0, np.nan),
-    }
-
-
-def _least(opened: pa.DictionaryArray, order: Ints, heads: Ints) -> pa.DictionaryArray:
-    least = np.minimum.reduceat(to_numpy(opened.indices)[order], heads)
-    return pa.DictionaryArray.from_arrays(pa.array(least), opened.dictionary)
+def _least(texts: Coded, group: Ints, n: int) -> pa.DictionaryArray:
+    return Coded(reductions.lowest(texts.codes, group, n), texts.dictionary).take(np.arange(n))
 
 
 def merge(partials: pa.Table | Sequence[pa.Table]) -> pa.Table:
@@ -154,70 +160,66 @@ def merge(partials: pa.Table | Sequence[pa.Table]) -> pa.Table:
     bit of a sum: what stands in one group is put in an order of its own first.
     """
     tables = [partials] if isinstance(partials, pa.Table) else list(partials)
-    table = pa.concat_tables([conform(t) for t in tables] or [columns.empty(PARTIAL)])
-    if table.num_rows < 2:
-        return table
+    tables = [conform(table) for table in tables if table.num_rows] or [columns.empty(PARTIAL)]
+    if sum(table.num_rows for table in tables) < 2:
+        return tables[0]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _merge(table.unify_dictionaries().combine_chunks())
+        return _merge(tables)
 
 
-def _merge(table: pa.Table) -> pa.Table:
-    windows = to_numpy(table["window_start"])
-    code, bound = groups.series_codes(table)
-    found, place = np.unique(windows, return_inverse=True)
-    code, bound = groups.combine(code, bound, place, len(found))
-    order = groups.stable_order(code, bound)
-    heads = groups.heads_of(code[order])
-    sizes = groups.sizes_of(heads, len(order))
-    alone = table.take(pa.array(order[heads]))
-    many = np.flatnonzero(sizes > 1)
-    if not len(many):
-        return alone
-    members = order[np.repeat(sizes > 1, sizes)]
-    together = _reduce(table.take(pa.array(members)).combine_chunks(), np.repeat(np.arange(len(many)), sizes[many]))
-    index = np.arange(len(heads))
-    index[many] = len(heads) + np.arange(len(many))
-    both = pa.concat_tables([alone, together]).unify_dictionaries().combine_chunks()
-    return both.take(pa.array(index)).combine_chunks()
-
-
-def _reduce(table: pa.Table, group: Ints) -> pa.Table:
-    """One partial per group; group: of each partial, ascending."""
-    get = {f.name: to_numpy(table[f.name]) for f in PARTIAL if f.type in (pa.int64(), pa.float64())}
-    # equal contributions may stand in any order, so this one is complete as far as sums can tell
-    order = np.lexsort((get["m2"], get["mean"], get["sum"], get["count"], group))
-    table, group, get = table.take(pa.array(order)), group[order], {name: v[order] for name, v in get.items()}
-    heads = groups.heads_of(group)
-    n = len(heads)
-    out: dict[str, Any] = {name: np.add.reduceat(get[name], heads) for name in SUMMED}
-    out |= reductions.merged_moments(get["count"], get["mean"], get["m2"], out["count"], heads, group)
-    out |= {"min": np.fmin.reduceat(get["min"], heads), "max": np.fmax.reduceat(get["max"], heads)}
+def _merge(tables: list[pa.Table]) -> pa.Table:
+    texts = groups.text_columns(tables, TEXTS)
+    get = {name: np.concatenate([to_numpy(table[name]) for table in tables]) for name in NUMBERS}
+    code, bound = groups.codes_of_series(texts, len(get["count"]))
+    seconds = get["window_start"] // 1_000_000  # a window starts at a whole one
+    lowest = int(seconds.min())
+    window, count = groups.dense(seconds - lowest, int(seconds.max()) - lowest + 1)
+    code, bound = groups.combine(code, bound, window, count)
+    group, n = groups.dense(code, bound)
+    order = reductions.settled(group, n, tuple(get[name] for name in ("m2", "mean", "sum", "count")))
+    if order is not None:
+        group = group[order]
+        get = {name: values[order] for name, values in get.items()}
+        texts = {name: Coded(text.codes[order], text.dictionary) for name, text in texts.items()}
+    one = np.empty(n, np.int64)
+    one[group] = np.arange(len(group))
+    out: dict[str, Any] = {name: texts[name].take(one) for name in SERIES}
+    out |= {name: get[name][one] for name in ("window_start", "width_s")}
+    out |= {name: reductions.sums(get[name], group, n) for name in SUMMED}
+    out |= reductions.merged_moments(get["count"], get["mean"], get["m2"], group, out["count"])
+    out |= {"min": reductions.lowest(get["min"], group, n), "max": reductions.highest(get["max"], group, n)}
     for name, last in (("first", False), ("last", True)):
-        times, row = to_numpy(table[f"{name}_time"]), to_numpy(table[f"{name}_row"])
-        at = reductions.pick(times, table[f"{name}_sequence"], row, heads, group, last=last)
-        out |= {name + part: to_numpy(table[name + part])[at] for part in ("_time", "_row", "")}
-        out[f"{name}_sequence"] = _flat(table[f"{name}_sequence"]).take(pa.array(at))
-    out["opened"] = _flat(table["opened"]).take(pa.array(np.lexsort((ranks(table["opened"]), group))[heads]))
-    out |= {name: to_numpy(table[name])[heads] for name in ("window_start", "width_s")}
-    out |= _merged_bins(table, group, n, get["bin_error"], get["count"])
-    out["distinct_sketch"] = distinct.merged(table["distinct_sketch"], group, n)
-    return _build(out, table, heads)
+        sequence = texts[f"{name}_sequence"]
+        at = reductions.pick(get[f"{name}_time"], sequence, get[f"{name}_row"], group, n, last=last)
+        out |= {name + part: get[name + part][at] for part in ("_time", "_row", "")}
+        out[f"{name}_sequence"] = sequence.take(at)
+    ranked = ranks_of(texts["opened"])
+    best = reductions.lowest(ranked, group, n)
+    hits = np.flatnonzero(ranked == best[group])
+    one[group[hits]] = hits
+    out["opened"] = texts["opened"].take(one)
+    out |= _merged_bins(tables, order, group, n, get["bin_error"], get["count"])
+    sketches = pa.chunked_array([chunk for table in tables for chunk in table["distinct_sketch"].chunks], pa.binary())
+    if order is not None and sketches.null_count < len(sketches):
+        sketches = sketches.take(pa.array(order))
+    out["distinct_sketch"] = distinct.merged(sketches, group, n)
+    return _build(out)
 
 
-def _merged_bins(table: pa.Table, group: Ints, n: int, errors: Floats, count: Ints) -> dict[str, Any]:
+def _merged_bins(
+    tables: list[pa.Table], order: Ints | None, group: Ints, n: int, errors: Floats, count: Ints
+) -> dict[str, Any]:
     """Bins of equal error add up; of different ones (the domain's setting has changed) no quantile is known."""
-    least, most = np.full(n, np.inf), np.full(n, -1.0)
-    with_values = count > 0
-    np.minimum.at(least, group[with_values], errors[with_values])
-    np.maximum.at(most, group[with_values], errors[with_values])
-    most = np.where(most < 0, np.maximum.reduceat(errors, groups.heads_of(group)), most)  # nothing has a value
-    error = np.where(np.isinf(least) | (least == most), most, 0.0)
-    known = error[group] > 0
-    keys, counts = _flat(table["bin_keys"]), _flat(table["bin_counts"])
-    if not known.all():
-        at = pa.array(np.flatnonzero(known))
-        keys, counts, group = keys.take(at), counts.take(at), group[known]
-    merged_keys, merged_counts = bins.merged(keys, counts, group, n)
+    relevant = np.where(count > 0, errors, np.nan)
+    least, most = reductions.lowest(relevant, group, n), reductions.highest(relevant, group, n)
+    error = np.where(np.isnan(least), reductions.highest(errors, group, n), np.where(least == most, most, 0.0))
+    known = (error > 0)[group]
+    if order is not None:  # bins add up in any order, so they stay as they stand
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order))
+        group, known = group[places], known[places]
+    keys, counts = ([chunk for table in tables for chunk in table[name].chunks] for name in ("bin_keys", "bin_counts"))
+    merged_keys, merged_counts = bins.merged(keys, counts, group, n, None if known.all() else known)
     return {"bin_error": error, "bin_keys": merged_keys, "bin_counts": merged_counts}
 
 
@@ -234,23 +236,9 @@ def stddev(partials: pa.Table) -> Floats:
     return np.where(count > 1, np.sqrt(m2 / np.maximum(count - 1, 1)), np.nan)
 
 
-def _flat(column: pa.ChunkedArray) -> Any:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _texts(column: pa.ChunkedArray, index: Ints, found: groups.Flags) -> pa.DictionaryArray:
-    codes = to_numpy(_flat(column).indices)[index]
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=~found), _flat(column).dictionary)
-
-
-def _build(values: dict[str, Any], keys: pa.Table, at: Ints) -> pa.Table:
-    """A PARTIAL table from numpy columns and the key columns of these rows."""
-    index = pa.array(at)
-    arrays = []
-    for spec in PARTIAL:
-        if spec.name in SERIES:
-            arrays.append(keys[spec.name].take(index).cast(spec.type))
-        else:
-            value = values[spec.name]
-            arrays.append(value if isinstance(value, pa.Array | pa.ChunkedArray) else to_arrow(value, spec.type))
-    return pa.table(arrays, schema=PARTIAL)
+def _build(values: dict[str, Any]) -> pa.Table:
+    """A PARTIAL table from numpy and Arrow columns by name."""
+    arrays = [
+        value if isinstance(value := values[spec.name], pa.Array) else to_arrow(value, spec.type) for spec in PARTIAL
+    ]
+    return pa.Table.from_arrays(arrays, schema=PARTIAL)

@@ -1,94 +1,146 @@
-"""Sums, moments and edges of groups of rows or partials: what numpy's reduceat can do, with what it needs around it."""
+"""Sums, moments and edges of groups of rows or partials, in numpy: no sort, no loop over rows or groups."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
-from levada.core.groups import Flags, Floats, Ints, heads_of, sizes_of
-from levada.core.vectors import NO_TIME, ranks
+from levada.core.groups import Floats, Ints, heads_of
+from levada.core.vectors import NO_TIME, Coded, ranks_of
 
 LATEST = np.iinfo(np.int64).max
+PACKED_BITS = 62
 
 
-def statistics(values: Floats, there: Flags, heads: Ints, group: Ints) -> dict[str, Any]:
-    """Of n groups of values in order: rows, count, missing, sum, mean, m2, min, max.
+def sums(values: NDArray[Any], group: Ints, n: int) -> NDArray[Any]:
+    """Of n groups; integers stay exact."""
+    if values.dtype.kind == "f":
+        return np.bincount(group, weights=values, minlength=n)
+    found = np.zeros(n, np.int64)
+    np.add.at(found, group, values)
+    return found
 
-    Args:
-        there: which values are not NaN.
-        heads: where each group begins; group: of each value.
-    """
-    sizes = sizes_of(heads, len(values))
-    complete = bool(there.all())
-    count = sizes if complete else np.add.reduceat(there, heads, dtype=np.int64)
-    filled = values if complete else np.where(there, values, 0.0)
-    total = np.add.reduceat(filled, heads)
+
+def lowest(values: NDArray[Any], group: Ints, n: int) -> NDArray[Any]:
+    """The smallest value of each of n groups; NaN counts for none, and stands where a group has nothing else."""
+    return _extreme(np.fmin, values, group, n)
+
+
+def highest(values: NDArray[Any], group: Ints, n: int) -> NDArray[Any]:
+    return _extreme(np.fmax, values, group, n)
+
+
+def _extreme(choose: np.ufunc, values: NDArray[Any], group: Ints, n: int) -> NDArray[Any]:
+    if values.dtype.kind == "f":
+        found = np.full(n, np.nan)
+    else:
+        limits = np.iinfo(values.dtype)
+        found = np.full(n, limits.max if choose is np.fmin else limits.min, values.dtype)
+    choose.at(found, group, values)
+    return found
+
+
+def statistics(values: Floats, group: Ints, n: int) -> dict[str, Any]:
+    """Of n groups: count, sum, mean, m2, min, max; values has no NaN."""
+    count = np.bincount(group, minlength=n)
+    total = np.bincount(group, weights=values, minlength=n)
     divisor = np.maximum(count, 1)
     mean = total / divisor
-    off = values - mean[group] if complete else np.where(there, values - mean[group], 0.0)
-    # a second pass over the deviations takes back what rounding lost in the mean; deviations from the mean thus
-    # corrected have squares less by count times the correction's (the corrected two-pass algorithm, Chan et al. 1983)
-    shift = np.add.reduceat(off, heads) / divisor
-    m2 = np.maximum(np.add.reduceat(off * off, heads) - count * shift * shift, 0.0)
+    off = values - mean[group]
+    # a second pass over the deviations takes back what rounding lost in the mean; the squares of those from the better
+    # mean are less by count times the correction's (the corrected two-pass algorithm, Chan, Golub, LeVeque 1983)
+    shift = np.bincount(group, weights=off, minlength=n) / divisor
+    m2 = np.bincount(group, weights=off * off, minlength=n) - count * shift * shift
     return {
-        "rows": sizes,
         "count": count,
-        "missing": sizes - count,
         "sum": total,
         "mean": np.where(count > 0, mean + shift, np.nan),
-        "m2": m2,
-        "min": np.fmin.reduceat(values, heads),
-        "max": np.fmax.reduceat(values, heads),
+        "m2": np.maximum(m2, 0.0),
+        "min": lowest(values, group, n),
+        "max": highest(values, group, n),
     }
 
 
-def merged_moments(count: Ints, mean: Floats, m2: Floats, total: Ints, heads: Ints, group: Ints) -> dict[str, Floats]:
+def merged_moments(count: Ints, mean: Floats, m2: Floats, group: Ints, total: Ints) -> dict[str, Floats]:
     """Mean and m2 of groups of partials, by the formula of Chan et al.; total: the groups' counts."""
+    n = len(total)
     weight = count.astype(np.float64)
     means = np.where(count > 0, mean, 0.0)
-    merged = np.add.reduceat(weight * means, heads) / total
+    merged = np.bincount(group, weights=weight * means, minlength=n) / total
     # the weighted mean again, of what each differs by from it: large means that hardly differ keep their digits
     off = np.where(count > 0, means - merged[group], 0.0)
-    shift = np.add.reduceat(weight * off, heads) / np.maximum(total, 1)
+    shift = np.bincount(group, weights=weight * off, minlength=n) / np.maximum(total, 1)
     off = np.where(count > 0, off - shift[group], 0.0)
-    return {"mean": np.where(total > 0, merged + shift, np.nan), "m2": np.add.reduceat(m2 + weight * off * off, heads)}
+    merged_m2 = np.bincount(group, weights=m2 + weight * off * off, minlength=n)
+    return {"mean": np.where(total > 0, merged + shift, np.nan), "m2": merged_m2}
 
 
-def edges(times: Ints, there: Flags, heads: Ints) -> tuple[Ints, Ints]:
-    """(first, last) of each group: where the earliest and the latest row with a value stands, of equal times the first
-    and the last in order; -1 where none has a value."""
-    n = len(times)
-    index = np.arange(n)
-    bits = n.bit_length()
-    low = int(times.min())
-    if (int(times.max()) - low).bit_length() + bits < 63:
-        packed = ((times - low) << bits) | index
-        first = np.minimum.reduceat(np.where(there, packed, LATEST), heads)
-        last = np.maximum.reduceat(np.where(there, packed, -1), heads)
-        mask = (1 << bits) - 1
-        return np.where(first == LATEST, -1, first & mask), np.where(last < 0, -1, last & mask)
-    group = np.repeat(np.arange(len(heads)), sizes_of(heads, n))  # times that lie centuries apart
-    order = np.lexsort((index, times, group))
-    order = order[there[order]]
-    found = np.full((2, len(heads)), -1)
-    found[0, group[order[::-1]]] = order[::-1]
-    found[1, group[order]] = order
-    return found[0], found[1]
+def edges(offset: Ints, sequence: Coded, row: NDArray[Any], group: Ints, n: int) -> tuple[Ints, Ints]:
+    """(first, last) row of each of n groups, by time, sequence number and row; of equals the first, or the last, as
+    they stand. -1 where a group has none.
+
+    Args:
+        offset: time of each row in its window, at least 0.
+    """
+    position = ranks_of(sequence).astype(np.int64) * (int(row.max(initial=0)) + 1) + row
+    bits = int(position.max(initial=0)).bit_length()
+    if int(offset.max(initial=0)).bit_length() + bits > PACKED_BITS:
+        return _sorted_edges(offset, position, group, n)
+    packed = (offset << bits) | position
+    best = np.full(n, LATEST)
+    np.minimum.at(best, group, packed)
+    hits = np.flatnonzero(packed == best[group])[::-1]
+    first, last = np.full(n, -1), np.full(n, -1)
+    first[group[hits]] = hits
+    best = np.full(n, -1)
+    np.maximum.at(best, group, packed)
+    hits = np.flatnonzero(packed == best[group])
+    last[group[hits]] = hits
+    return first, last
 
 
-def pick(times: Ints, sequence: pa.ChunkedArray, row: Ints, heads: Ints, group: Ints, *, last: bool) -> Ints:
+def _sorted_edges(offset: Ints, position: Ints, group: Ints, n: int) -> tuple[Ints, Ints]:
+    order = np.lexsort((position, offset, group))
+    first, last = np.full(n, -1), np.full(n, -1)
+    first[group[order[::-1]]] = order[::-1]
+    last[group[order]] = order
+    return first, last
+
+
+def pick(times: Ints, sequence: Coded, row: Ints, group: Ints, n: int, *, last: bool) -> Ints:
     """Which partial of each group has the earliest (or latest) time, sequence number, row; NO_TIME counts for none."""
     if last:
-        best = np.maximum.reduceat(times, heads)
+        best = np.full(n, NO_TIME)
+        np.maximum.at(best, group, times)
     else:
         times = np.where(times == NO_TIME, LATEST, times)
-        best = np.minimum.reduceat(times, heads)
+        best = np.full(n, LATEST)
+        np.minimum.at(best, group, times)
     tied = np.flatnonzero(times == best[group])
-    if len(tied) == len(heads):
-        return tied
-    rank = ranks(sequence.take(pa.array(tied)))
-    tied = tied[np.lexsort((row[tied], rank, group[tied]))]
-    starts = heads_of(group[tied])
-    return tied[(np.append(starts[1:], len(tied)) - 1) if last else starts]
+    found = np.empty(n, np.int64)
+    if len(tied) > n:
+        rank = ranks_of(Coded(sequence.codes[tied], sequence.dictionary))
+        tied = tied[np.lexsort((row[tied], rank, group[tied]))]
+        starts = heads_of(group[tied])
+        tied = tied[(np.append(starts[1:], len(tied)) - 1) if last else starts]
+    found[group[tied]] = tied
+    return found
+
+
+def settled(group: Ints, n: int, keys: tuple[NDArray[Any], ...]) -> Ints | None:
+    """An order of partials in which sums do not depend on how they came; None where any does.
+
+    Two numbers add up to the same either way round; of three and more the order shows in the last bit.
+
+    Args:
+        keys: what is summed up, as for numpy's lexsort: partials that agree in all of it may stand in any order.
+    """
+    crowded = np.bincount(group, minlength=n) > 2
+    if not crowded.any():
+        return None
+    some = np.flatnonzero(crowded[group])
+    order = np.arange(len(group))
+    order[some] = some[np.lexsort((*(key[some] for key in keys), group[some]))]
+    return order

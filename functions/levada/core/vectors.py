@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,65 +11,121 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-_DTYPES = {
+_DTYPES: dict[pa.DataType, Any] = {
+    pa.int8(): np.int8,
+    pa.uint8(): np.uint8,
+    pa.int16(): np.int16,
     pa.int32(): np.int32,
     pa.int64(): np.int64,
     pa.float64(): np.float64,
-    pa.uint8(): np.uint8,
 }
 NO_TIME = np.iinfo(np.int64).min
 """Stands for "no time" in numpy columns of microseconds."""
 
 
+def flat(column: pa.ChunkedArray | pa.Array) -> Any:
+    """The column as one array; without a copy where it is one already."""
+    if isinstance(column, pa.Array):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.unify_dictionaries().chunks) if column.num_chunks else pa.array([], column.type)
+
+
 def to_numpy(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     """n numbers (timestamps as int64); nulls become NaN in floats, NO_TIME in timestamps; others must have none."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # combine_chunks of no chunks
-        array = pa.concat_arrays(array.chunks or [pa.array([], array.type)])
-    if pa.types.is_timestamp(array.type):
-        array = array.cast(pa.int64())
-        array = array.fill_null(int(NO_TIME)) if array.null_count else array
-    if array.null_count:
+    array = flat(column)
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        if array.null_count:
+            array = array.cast(pa.int64()).fill_null(int(NO_TIME))
+        kind = pa.int64()
+    elif array.null_count:
         array = array.fill_null(float("nan"))
-    dtype = np.dtype(_DTYPES[array.type])
+    dtype = np.dtype(_DTYPES[kind])
     if not len(array):
         return np.empty(0, dtype)
-    return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
 def to_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     """n numbers; NaN becomes null in floats, NO_TIME becomes null in timestamps."""
     storage = pa.int64() if pa.types.is_timestamp(kind) else kind
-    flat = np.ascontiguousarray(values, _DTYPES[storage])
-    array = pa.Array.from_buffers(storage, len(flat), [None, pa.py_buffer(flat)])
-    if pa.types.is_timestamp(kind):
-        missing = pc.equal(array, int(NO_TIME))
-        return pc.if_else(missing, pa.scalar(None, storage), array).cast(kind)
-    if pa.types.is_floating(kind) and np.isnan(flat).any():
-        return pc.if_else(pc.is_nan(array), pa.scalar(None, storage), array)
-    return array
+    plain = np.ascontiguousarray(values, _DTYPES[storage])
+    missing = None
+    if storage is not kind:
+        missing = plain == NO_TIME
+    elif pa.types.is_floating(kind):
+        missing = np.isnan(plain)
+    if missing is None or not missing.any():
+        return pa.Array.from_buffers(kind, len(plain), [None, pa.py_buffer(plain)])
+    valid = np.packbits(~missing, bitorder="little")
+    return pa.Array.from_buffers(kind, len(plain), [pa.py_buffer(valid), pa.py_buffer(plain)])
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A text column: n codes (-1 for null) and what they stand for, each text once."""
+
+    codes: NDArray[np.int32]
+    dictionary: pa.Array
+
+    def take(self, at: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.DictionaryArray:
+        """The texts at these places, null where missing says so and where they are null."""
+        codes = np.ascontiguousarray(self.codes[at], np.int32)
+        if missing is not None and missing.any():
+            codes[missing] = -1
+        absent = codes < 0
+        valid = None
+        if absent.any():
+            codes[absent] = 0
+            valid = pa.py_buffer(np.packbits(~absent, bitorder="little"))
+        indices = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
+        return pa.DictionaryArray.from_arrays(indices, self.dictionary, safe=False)
+
+
+def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
+    """Text columns, one below the other, with codes that are equal for equal texts."""
+    chunks = [chunk for column in columns for chunk in ([column] if isinstance(column, pa.Array) else column.chunks)]
+    chunks = [chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode() for chunk in chunks]
+    if not chunks:
+        return Coded(np.empty(0, np.int32), pa.array([], pa.string()))
+    first = chunks[0].dictionary
+    if any(chunk.dictionary is not first and not chunk.dictionary.equals(first) for chunk in chunks[1:]):
+        chunks = pa.chunked_array(chunks).unify_dictionaries().chunks
+        first = chunks[0].dictionary
+    found = [_codes(chunk.indices) for chunk in chunks]
+    codes = found[0] if len(found) == 1 else np.concatenate(found)
+    if len(first) > 1 and len(unique := first.dictionary_encode().dictionary) != len(first):  # a text stands twice
+        places = to_numpy(first.dictionary_encode().indices)
+        return Coded(np.where(codes < 0, -1, places[codes]).astype(np.int32), unique)
+    return Coded(codes, first)
+
+
+def _codes(indices: pa.Array) -> NDArray[np.int32]:
+    if indices.null_count:
+        indices = indices.fill_null(-1)
+    return to_numpy(indices).astype(np.int32, copy=False)
+
+
+def ranks_of(texts: Coded) -> NDArray[Any]:
+    """n int32: the place of each text among the distinct texts in ascending order, from 1 on; nulls rank 0."""
+    n = len(texts.dictionary)
+    if n < 2 or pc.all(pc.less(texts.dictionary.slice(0, n - 1), texts.dictionary.slice(1))).as_py():
+        return texts.codes + 1
+    order = to_numpy(pc.sort_indices(texts.dictionary).cast(pa.int64()))
+    place = np.zeros(n + 1, np.int32)  # the last is that of code -1
+    place[order] = np.arange(1, n + 1, dtype=np.int32)
+    found: NDArray[Any] = place[texts.codes]
+    return found
 
 
 def codes(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[Any], pa.Array]:
     """(n int32 codes, dictionary) of a text column; equal texts have equal codes, null is -1."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks or [pa.array([], array.type)])
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
-    indices = array.indices.fill_null(-1) if array.indices.null_count else array.indices
-    unique = array.dictionary.dictionary_encode()  # a dictionary may hold a text twice
-    if len(unique.dictionary) == len(array.dictionary):
-        return to_numpy(indices), array.dictionary
-    index = to_numpy(indices)
-    return np.where(index < 0, -1, to_numpy(unique.indices)[index]), unique.dictionary
+    found = coded([column])
+    return found.codes, found.dictionary
 
 
 def ranks(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
-    """n int32: the place of each text among the distinct texts in ascending order, from 1 on; nulls rank 0."""
-    index, dictionary = codes(column)
-    order = to_numpy(pc.sort_indices(dictionary).cast(pa.int64()))
-    place = np.zeros(len(order) + 1, np.int32)  # the last is that of index -1
-    place[order] = np.arange(1, len(order) + 1, dtype=np.int32)
-    found: NDArray[Any] = place[index]
-    return found
+    """As ``ranks_of``, of a column."""
+    return ranks_of(coded([column]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from levada.core.errors import ConfigError
 from levada.domains.air_quality import AIR_QUALITY
@@ -26,6 +25,8 @@ ENTRY_POINT = "levada.domains"
 @cache
 def registered() -> Mapping[str, Domain]:
     """Every domain by name. Raises ConfigError when two have the same name."""
+    from importlib.metadata import entry_points  # a third of what a cold start over HTTP imports
+
     domains: dict[str, Domain] = {}
     for domain in (*BUILT_IN, *(point.load() for point in entry_points(group=ENTRY_POINT))):
         if domain.name in domains:

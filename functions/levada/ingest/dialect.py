@@ -22,11 +22,13 @@ class Dialect:
     repeats an earlier one, or begins with ``__``."""
     named: int
     """How many fields a line must have; those behind hold nothing (the header line ends in separators)."""
+    has_header: bool = True
+    """Whether the first line names the columns; if not it is the first row."""
 
 
 def from_header(line: bytes, domain: Domain) -> Dialect:
-    """The first of the domain's delimiters with which the header line names all required columns; where the domain
-    names the columns of files without a header line, the one with which the first line has as many fields.
+    """What the first line says: the separator of the domain's with which it names most columns, all required ones among
+    them. A line that names none, in a domain that knows its columns' names, is a row already.
 
     Args:
         line: the first line of the file, with or without BOM and line end.
@@ -39,13 +41,12 @@ def from_header(line: bytes, domain: Domain) -> Dialect:
     except UnicodeDecodeError as err:
         raise BadRecordError("not_utf8", f"header line, byte {err.start}: the file must be UTF-8") from err
     candidates = [(delimiter, split(text, delimiter)) for delimiter in domain.delimiters]
-    if domain.header and not has_header(line, domain):
-        delimiter, _ = max(candidates, key=lambda c: (len(c[1]) == len(domain.header), len(c[1])))
-        return _dialect(delimiter, list(domain.header), domain)
-    for delimiter, names in candidates:
-        if set(domain.required) <= set(names):
-            return _dialect(delimiter, names, domain)
-    delimiter, names = max(candidates, key=lambda c: len(set(domain.required) & set(c[1])))
+    known = set(domain.columns)
+    delimiter, names = max(candidates, key=lambda c: len(known & set(c[1])))  # of equals the first
+    if set(domain.required) <= set(names):
+        return _dialect(delimiter, names, domain)
+    if domain.header and not set(domain.header) & set(names):
+        return _headless(candidates, domain)
     missing = [name for name in domain.required if name not in names]
     raise BadRecordError(
         "missing_columns",
@@ -54,12 +55,11 @@ def from_header(line: bytes, domain: Domain) -> Dialect:
     )
 
 
-def has_header(line: bytes, domain: Domain) -> bool:
-    """Whether the first line of a file names its columns: that of a domain with ``header`` only where a copy does."""
-    if not domain.header:
-        return True
-    text = line.removeprefix(BOM).decode(errors="replace").rstrip("\r\n")
-    return any(set(domain.required) <= set(split(text, delimiter)) for delimiter in domain.delimiters)
+def _headless(candidates: list[tuple[str, list[str]]], domain: Domain) -> Dialect:
+    """The separator that cuts the first row into as many fields as the domain has names, or next to it."""
+    delimiter, _ = min(candidates, key=lambda c: abs(len(c[1]) - len(domain.header)))
+    dialect = _dialect(delimiter, list(domain.header), domain)
+    return Dialect(dialect.delimiter, dialect.columns, dialect.named, has_header=False)
 
 
 def split(text: str, delimiter: str) -> list[str]:

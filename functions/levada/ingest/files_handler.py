@@ -31,7 +31,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     outcomes = [_load(one, stage, context, d).to_json() for one in landed]
     if run:
         outcomes[0]["rows"] = _rows(run, outcomes[0], stage)
-    log("ingest", context, files=outcomes)
+    read, bad = (sum(int(one.get(name, 0)) for one in outcomes) for name in ("rows_read", "bad_rows"))  # type: ignore[call-overload]
+    log("ingest", context, files=outcomes, rows_read=read, bad_rows=bad)
     return {"files": outcomes}
 
 

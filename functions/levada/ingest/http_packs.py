@@ -39,6 +39,11 @@ class Rules:
     tenant: str
     now_s: float
     max_skew_s: int
+    """Of domains that do not say how far ahead of now a time may be."""
+
+    def skew_us(self, domain: str) -> int:
+        own = self.domains[domain].skew_s
+        return (self.max_skew_s if own is None else own) * MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,8 @@ def sort(request: Request, rules: Rules) -> Sorted:
             out.refused.append(Refusal(index, f"not JSON: {err}"[:MAX_REASON]))
         except RefusedError as err:
             out.refused.append(Refusal(index, str(err)[:MAX_REASON]))
-    group_of = groups([one.time_us for one in found], rules.max_skew_s * MICROS)
+    narrowest_us = min((rules.skew_us(one.domain) for one in found), default=0)
+    group_of = groups([one.time_us for one in found], narrowest_us)
     _take(found, group_of, rules, out)
     out.refused.sort(key=lambda r: r.index)
     return out
@@ -133,8 +139,8 @@ def groups(times_us: Sequence[int | None], skew_us: int) -> list[int]:
 
 
 def _take(found: Sequence[_Item], group_of: Sequence[int], rules: Rules, out: Sorted) -> None:
-    now_us, limit_us = int(rules.now_s * MICROS), rules.max_skew_s * MICROS
-    ahead = [one.time_us is not None and one.time_us - now_us > limit_us for one in found]
+    now_us = int(rules.now_s * MICROS)
+    ahead = [one.time_us is not None and one.time_us - now_us > rules.skew_us(one.domain) for one in found]
     barred = {group for group, is_ahead in zip(group_of, ahead, strict=True) if is_ahead and group < SPLIT}
     for one, group, is_ahead in zip(found, group_of, ahead, strict=True):
         if not is_ahead and group not in barred:
@@ -142,7 +148,8 @@ def _take(found: Sequence[_Item], group_of: Sequence[int], rules: Rules, out: So
             out.count += 1
             continue
         by_s = ((one.time_us or 0) - now_us) / MICROS
-        limit = f"at most {rules.max_skew_s} s are allowed" if is_ahead else "beside items that are too far ahead"
+        allowed_s = rules.skew_us(one.domain) // MICROS
+        limit = f"at most {allowed_s} s are allowed" if is_ahead else "beside items that are too far ahead"
         out.refused.append(Refusal(one.index, f"its time is {by_s:.0f} s ahead of now: {limit}", status=422))
 
 

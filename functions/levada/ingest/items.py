@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from levada.domains.declaration import JSON, NUMBER, Domain
 from levada.ingest.instants import NotATimeError, instant_of
 from levada.ingest.lanes import text_of
 
+_LARGEST = sys.float_info.max
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -33,6 +35,8 @@ def judge(item: Mapping[str, Any], domain: Domain) -> int | None:
         if not _text(item.get(name), domain):
             raise RefusedError(f"{name}={item.get(name)!r:.80}: must not be empty")
     _check_names(item, domain)
+    if domain.open_metrics and not (domain.long or domain.metrics or domain.events or domain.derive):
+        _check_open(item, domain)
     try:
         return instant_of(item, domain)
     except NotATimeError as err:
@@ -60,6 +64,19 @@ def _check_names(item: Mapping[str, Any], domain: Domain) -> None:
     if long and not domain.open_metrics and _text(item.get(long.metric), domain) not in domain.metrics:
         allowed = ", ".join(domain.metrics)
         raise RefusedError(f"{long.metric}={item.get(long.metric)!r:.80}: must be one of {allowed}")
+
+
+def _check_open(item: Mapping[str, Any], domain: Domain) -> None:
+    """Any number under another name is a metric; an item without one says nothing."""
+    declared = domain.columns
+    for name, value in item.items():
+        if name in declared or name == "domain" or isinstance(value, bool):
+            continue
+        if isinstance(value, int | float) and abs(value) <= _LARGEST:
+            return
+        if isinstance(value, str) and _text(value, domain) and _is_number(value, domain):
+            return
+    raise RefusedError(f"has {sorted(item)!r:.120}: none but {', '.join(declared)} holds a number")
 
 
 def _text(value: object, domain: Domain) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,9 +31,17 @@ READABLE = [
 ]
 
 
+MAX_CHUNK_BYTES = 1 << 28
+"""What one column of a row group may inflate to: a page is inflated at once, and nobody says how large pages are."""
+MAX_BLOCK_TEXT = 1 << 27
+"""Bytes of text in one block: a dictionary holds a text once, but a block once per row."""
+
+
 def check(path: Path, domain: Domain) -> None:
-    """Raises BadRecordError: ``corrupt_parquet``, ``missing_columns`` or ``column_type``, naming what is wrong."""
-    schema = _open(path).schema_arrow
+    """Raises BadRecordError naming what is wrong: ``corrupt_parquet``, ``missing_columns``, ``repeated_column``,
+    ``column_type``, or ``file_too_large`` for row groups that no function can hold."""
+    file = _open(path)
+    schema = file.schema_arrow
     if missing := [name for name in domain.required if not schema.get_all_field_indices(name)]:
         detail = f"the file lacks {', '.join(missing)}; it has {', '.join(schema.names)}"
         raise BadRecordError("missing_columns", detail)
@@ -43,31 +51,59 @@ def check(path: Path, domain: Domain) -> None:
         kind = schema.field(name).type
         if not _readable(kind.value_type if pa.types.is_dictionary(kind) else kind):
             raise BadRecordError("column_type", f"{name} is {kind}: must be a number, a text, a time or a boolean")
+    _check_groups(file.metadata, set(_wanted(schema, domain)))
+
+
+def _check_groups(metadata: pq.FileMetaData, wanted: set[str]) -> None:
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for chunk in (group.column(i) for i in range(group.num_columns)):
+            size = chunk.total_uncompressed_size
+            if chunk.path_in_schema in wanted and size > MAX_CHUNK_BYTES:
+                what = f"{chunk.path_in_schema} of row group {number} inflates to {size} bytes"
+                raise BadRecordError("file_too_large", f"{what}: at most {MAX_CHUNK_BYTES}; write smaller row groups")
 
 
 def parts(path: Path, domain: Domain, *, start: int, block_rows: int) -> Iterator[Part]:
     """Rows from row number ``start`` (0 = the first) on, at most block_rows a part; ``__line`` counts rows from 1.
 
     Raises:
-        BadRecordError: ``corrupt_parquet``.
+        BadRecordError: ``corrupt_parquet``, or ``file_too_large`` for more text in a block than a function can hold.
     """
     for at, table in _blocks(path, domain, start, block_rows):
+        _check_text(table, at)
         rows = pa.table({name: _column(table[name]) for name in table.schema.names})
         rows = rows.append_column(LINE, pa.array(range(at + 1, at + 1 + table.num_rows), pa.int64()))
         end = at + table.num_rows
         yield _judged(rows, Part(end, end + 1))
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _check_text(table: pa.Table, at: int) -> None:
+    size = 0
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            if pa.types.is_string(chunk.type.value_type):
+                lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+                size += pc.sum(lengths.take(chunk.indices), min_count=0).as_py()
+    if size > MAX_BLOCK_TEXT:
+        where = f"rows {at + 1} to {at + table.num_rows}"
+        raise BadRecordError("file_too_large", f"{where} decode to {size} bytes of text: at most {MAX_BLOCK_TEXT}")
+
+
+def _open(path: Path, coded: Sequence[str] = ()) -> pq.ParquetFile:
+    """coded: columns of text to read as dictionaries, as large as they are in the file and no larger."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, read_dictionary=list(coded))
     except (pa.ArrowException, OSError, ValueError) as err:
         raise BadRecordError("corrupt_parquet", str(err)) from err
 
 
 def _blocks(path: Path, domain: Domain, start: int, block_rows: int) -> Iterator[tuple[int, pa.Table]]:
     """(row number, table): the i-th block of a row group holds its rows [i * block_rows, (i + 1) * block_rows)."""
-    with _open(path) as file:
+    with _open(path) as plain:
+        schema = plain.schema_arrow
+    texts = [name for name in _wanted(schema, domain) if pa.types.is_string(schema.field(name).type)]
+    with _open(path, texts) as file:
         first = 0
         for group in range(file.num_row_groups):
             after = first + file.metadata.row_group(group).num_rows

@@ -29,9 +29,8 @@ def first_progress(kind: str, content: Content, domain: Domain, spool: Path) -> 
     if kind != CSV:
         return Progress()
     header = _header(content, domain)
-    dialect.from_header(header, domain)
-    if not dialect.has_header(header, domain):
-        return Progress(offset=len(dialect.BOM) if header.startswith(dialect.BOM) else 0)
+    if not dialect.from_header(header, domain).has_header:
+        return Progress(offset=len(header) - len(header.removeprefix(dialect.BOM)))
     started = Progress(offset=len(header), line=2)
     started.counts["lines"] = 1
     return started

@@ -52,6 +52,10 @@ def register(app: typer.Typer) -> None:
 def up(
     port: PortOption = None,
     state_dir: StateDirOption = None,
+    for_containers: Annotated[
+        bool,
+        typer.Option("--for-containers", help="Also listen where containers on this machine reach it (sam local)."),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Let the emulator log every request.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +65,9 @@ def up(
     """
     from levadactl import embedded
 
-    started = embedded.start(folder=_folder(state_dir), port=port, verbose=verbose, say=console.say)
+    started = embedded.start(
+        folder=_folder(state_dir), port=port, for_containers=for_containers, verbose=verbose, say=console.say
+    )
     _report_started(started, as_json)
 
 
@@ -199,6 +205,7 @@ def _report_started(started: Started, as_json: bool) -> None:
         "table": at.table,
         "raw_stream": at.raw_stream,
         "clean_stream": at.clean_stream,
+        "for_containers": started.for_containers or None,
         "seconds": started.seconds,
     }
     console.answer(answer, as_json=as_json, human=_started_words(started))
@@ -219,9 +226,21 @@ def _started_words(started: Started) -> str:
         f"  endpoint  {at.endpoint_url}      (AWS_ENDPOINT_URL for other tools)",
         f"  HTTP API  {at.api_url}/healthz",
         f"  data      {started.folder}",
+        *_containers_words(started),
         "  next      levada status | levada upload FILE | levada down",
     ]
     return "\n".join(lines)
+
+
+def _containers_words(started: Started) -> list[str]:
+    if not started.for_containers:
+        return []
+    port = started.place.endpoint_url.rpartition(":")[2]
+    file = started.folder / "sam-env.json"
+    return [
+        f"  containers  any container on this machine reaches it at {started.for_containers}:{port}",
+        f"  sam local   sam local invoke QueryFunction -e events/query/healthz.json --env-vars {file}",
+    ]
 
 
 def _stopped(one: Stopped) -> dict[str, Any]:

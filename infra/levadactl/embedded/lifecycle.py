@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from levadactl.embedded import emulator, ministack, processes, recovery
+from levadactl.embedded import bridge, emulator, ministack, processes, recovery
 from levadactl.embedded.ministack import Folders
+from levadactl.embedded.ports import LOOPBACK
 from levadactl.embedded.recovery import Recovered
 from levadactl.embedded.state import OWN_ENTRIES, Owner, StackState, demo_dir, load, locked, save, state_dir
 from levadactl.errors import StartError, StateError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from levadactl.places import Place
 
 Say = Callable[[str], None]
+
+SAM_ENVIRONMENT = "sam-env.json"
+"""In the state folder: --env-vars for sam local, with the names and the port of this stack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class Started:
     recovered: Recovered | None
     """What was lost and saved, after an unclean stop; None after a clean one."""
     seconds: float
+    for_containers: str = ""
+    """Address on which containers reach the stack; empty when they were not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,7 @@ def start(
     parameters: Mapping[str, str] | None = None,
     deploy: bool = True,
     with_triggers: bool = True,
+    for_containers: bool = False,
     verbose: bool = False,
     say: Say = lambda _: None,
 ) -> Started:
@@ -76,6 +83,7 @@ def start(
         parameters: template parameters, as for ``deploy.deploy``.
         deploy: False starts the emulator alone.
         with_triggers: False leaves the stream triggers out.
+        for_containers: listen where containers on this machine reach it, too, and write their environment.
         verbose: let the emulator log every request.
         say: told each step, one short line.
 
@@ -107,6 +115,7 @@ def start(
         from levadactl.places import Place
 
         place = Place.embedded(state, home)
+        reached = _reach(home, state, place, say) if for_containers else ""
         if recovered is not None and deploy and with_triggers:
             recovered = replace(recovered, republished=recovery.run_hook(place, say))
     return Started(
@@ -117,7 +126,24 @@ def start(
         deployed=deployed,
         recovered=recovered,
         seconds=round(time.monotonic() - began, 2),
+        for_containers=reached,
     )
+
+
+def _reach(home: Path, state: StackState, place: Place, say: Say) -> str:
+    """Make sure that containers reach the stack; returns where."""
+    from levadactl import samlocal
+
+    samlocal.write_environment(home / SAM_ENVIRONMENT, place)
+    running = state.processes.get("bridge")
+    if running is not None and running.alive():
+        return bridge.address() or LOOPBACK
+    started, address = bridge.start(home, state.port)
+    say(f"containers reach the stack at {address}:{state.port}, as http://{bridge.HOST}:{state.port}")
+    if started is not None:
+        state.processes["bridge"] = started
+        save(home, state)
+    return address
 
 
 def stop(folder: Path | None = None, *, say: Say = lambda _: None) -> Stopped:

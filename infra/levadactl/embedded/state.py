@@ -16,7 +16,7 @@ from levadactl.errors import StateError
 
 Owner = Literal["up", "demo"]
 VERSION = 1
-OWN_ENTRIES = ("stack.json", "emulator", "s3", "salvage", "tmp", "logs", "triggers")
+OWN_ENTRIES = ("stack.json", "emulator", "s3", "salvage", "tmp", "logs", "triggers", "sam-env.json")
 """What ``wipe`` removes: everything that a stack writes. A demo's folder inside the user's is not among them."""
 
 
@@ -57,7 +57,7 @@ class StackState:
     lake_bucket: str = ""
     """Name of the lake bucket of the deployed stack; empty before the first deploy."""
     processes: dict[str, ProcessRef] = field(default_factory=dict)
-    """``emulator`` and ``triggers``, as far as they were started."""
+    """``emulator``, ``triggers`` and ``bridge``, as far as they were started."""
     version: int = VERSION
 
     def running(self) -> bool:

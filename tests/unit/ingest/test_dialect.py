@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from levada.core.errors import BadRecordError
@@ -64,3 +66,30 @@ def test_a_header_that_cannot_be_used_is_refused_with_what_is_wrong(line: bytes,
 def test_separators_tried_are_the_domains_own() -> None:
     with pytest.raises(BadRecordError, match=r"separators tried: ';', ',', '\\t', '\|'"):
         from_header(b"t:id:a:b", TINY)
+
+
+HEADLESS = replace(TINY, header=("t", "id", "a", "b", "note"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"2024-01-01,s,1,2,x\r\n", Dialect(",", (*NAMES, "note"), 5, has_header=False)),
+        (BOM + b"2024-01-01;s;1,5;2,5;x\n", Dialect(";", (*NAMES, "note"), 5, has_header=False)),
+        (b"t|id|a|b\n", Dialect("|", NAMES, 4)),
+    ],
+)
+def test_a_file_without_a_header_line_has_the_columns_that_its_domain_names(line: bytes, expected: Dialect) -> None:
+    assert from_header(line, HEADLESS) == expected
+
+
+def test_a_header_that_lacks_a_column_is_no_row() -> None:
+    with pytest.raises(BadRecordError, match="lacks b;"):
+        from_header(b"t;id;a\n", HEADLESS)
+
+
+def test_of_several_separators_the_one_that_finds_most_columns_counts() -> None:
+    """A required column may be found with a wrong one, when the others may be missing."""
+    loose = replace(TINY, optional=("id", "a", "b"))
+
+    assert from_header(b"t;,t,id,a,b", loose).delimiter == ","

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,13 +15,26 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from levada.clean.decode import LINE
 from levada.core import parquet
 from levada.core.errors import ConflictError, UnavailableError
 from levada.domains.air_quality import AIR_QUALITY
 from levada.ingest import files, landed
 from levada.ports import Entry
 from levadactl.memory import MemorySink
-from tests.unit.ingest.support import HEADER, KEY, TINY, Stage, bad, by_position, canonical, good, headers, rows_of
+from tests.unit.ingest.support import (
+    DOMAINS,
+    HEADER,
+    KEY,
+    TINY,
+    Stage,
+    bad,
+    by_position,
+    canonical,
+    good,
+    headers,
+    rows_of,
+)
 
 BODY = HEADER + b"\n" + b"".join(b"2024-01-%02d;s%d;%d;2,5\n" % (i % 28 + 1, i % 7, i) for i in range(100))
 
@@ -374,3 +388,15 @@ def test_good_and_bad_rows_are_told_apart_by_the_reserved_columns(stage: Stage) 
     rows = rows_of(stage.sink.entries)
     assert [r["__line"] for r in good(rows)] == [2]
     assert bad(rows) == [(3, "too_few_fields", "x")]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_first_line_of_a_file_without_a_header_is_a_row(
+    stage: Stage, mark: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DOMAINS, "tiny", replace(TINY, header=("t", "id", "a", "b")))
+
+    outcome = stage.load(mark + b"2024-01-01;s1;1;2\n2024-01-02;s1;3;4\n")
+
+    assert [(r["t"], r[LINE]) for r in rows_of(stage.sink.entries)] == [("2024-01-01", 1), ("2024-01-02", 2)]
+    assert (outcome.counts["lines"], outcome.counts["rows_read"]) == (2, 2)

@@ -26,12 +26,6 @@ MOTES = Domain(
     ],
 )
 def test_the_first_line_decides(line: bytes, has_header: bool, delimiter: str) -> None:
-    assert dialect.has_header(line, MOTES) is has_header
     found = dialect.from_header(line, MOTES)
+    assert found.has_header is has_header
     assert (found.delimiter, found.columns, found.named) == (delimiter, MOTES.header, 4)
-
-
-def test_a_domain_without_such_names_has_a_header_line() -> None:
-    plain = Domain(name="plain", time=MOTES.time, metrics=MOTES.metrics)
-
-    assert dialect.has_header(b"anything", plain)

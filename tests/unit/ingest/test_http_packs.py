@@ -134,6 +134,18 @@ def test_a_time_beyond_the_skew_is_refused_with_422_and_the_others_are_taken() -
     assert found.refused[0].reason == "its time is 3601 s ahead of now: at most 600 s are allowed"
 
 
+def test_a_domain_may_allow_less_than_the_deployment_does() -> None:
+    strict = replace(CLOCK_RULES, domains={"clock": replace(CLOCK, skew_s=10), "tiny": TINY})
+
+    found = sort(request(at(9), at(11), at(500, domain="tiny", t="2026-01-01")), strict)
+
+    assert [(r.index, r.reason) for r in found.refused] == [
+        (0, "its time is 9 s ahead of now: beside items that are too far ahead"),
+        (1, "its time is 11 s ahead of now: at most 10 s are allowed"),
+    ]
+    assert found.count == 1
+
+
 def test_what_lies_ahead_beside_a_time_beyond_the_skew_waits_with_it() -> None:
     """Its group is taken whole or not at all; whoever is not ahead of now is never in that group."""
     found = sort(request(at(100), at(650), at(0), at(-1)), CLOCK_RULES)
