@@ -143,6 +143,8 @@ def _wanted(schema: pa.Schema, domain: Domain) -> list[str]:
 
 
 def _readable(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):  # text that is read as such
+        kind = kind.value_type
     return any(is_kind(kind) for is_kind in READABLE)
 
 
