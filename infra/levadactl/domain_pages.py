@@ -167,7 +167,7 @@ def _index(domains: Iterable[Domain]) -> Iterator[str]:
         yield from _table(("", *WAYS), rows)
 
 
-BY_CLEAN = ("no_readings", "not_a_list", "no_items", "bad_item", "no_known_field", "missing_field/transaction")
+BY_CLEAN = ("no_readings", "not_a_list", "no_items", "bad_item", "missing_field/transaction")
 """What only the function, or looking at all fields, can find out: HTTP takes it, and ``clean`` quarantines it."""
 
 
