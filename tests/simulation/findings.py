@@ -31,7 +31,7 @@ class Recomputed:
 
     def __init__(self, world: World, domain: Domain) -> None:
         self._domains = {domain.name: domain}
-        self._policy = Alerting(severity="info", quiet_s=120, max_age_s=31_536_000).policy(int(world.clock.now_s()))
+        self._policy = Alerting(severity="info", quiet_s=120, max_age_s=31_536_000).policy(int(world.clock.now_s()), {})
         self.closed: dict[str, dict[int, list[pa.Table]]] = defaultdict(lambda: defaultdict(list))
         for blob in world.blobs.list("gold/"):
             name = blob.key.rpartition("/")[2].removesuffix(".parquet")
