@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 KEY = ("domain", "tenant", *KEY_PARTS, "metric", "window_start")
 """What names a window; ``window_start`` in microseconds since 1970-01-01 UTC."""
 STATISTICS = ("count", "missing", "sum", "min", "max", "mean", "first", "last")
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""Of the values, interpolated between neighbours; beside them the truth has ``stddev``, the sample's."""
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 FIRST_YEAR = 1000
 """A year is written with four digits: 04 is not the year 4."""
@@ -48,7 +50,8 @@ class Truth:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     """metric → values, missing, out_of_range, min, mean, max, windows; in the domain's order."""
     windows: Any = None
-    """Arrow table of KEY and STATISTICS: per metric and base window, half-open, aligned with 1970-01-01."""
+    """Arrow table of KEY, STATISTICS, ``stddev`` and QUANTILES: per metric and base window, half-open, aligned with
+    1970-01-01."""
 
 
 def answer(db: DuckDBPyConnection, domain: Domain, *, empty: int, latest_us: int | None = None) -> Truth:
@@ -133,7 +136,9 @@ def _windows(domain: Domain) -> str:
             count(value) AS count, count(*) - count(value) AS missing,
             fsum(value) AS sum, min(value) AS min, max(value) AS max, fsum(value) / count(value) AS mean,
             first(value ORDER BY t, {AT}) FILTER (value IS NOT NULL) AS first,
-            last(value ORDER BY t, {AT}) FILTER (value IS NOT NULL) AS last
+            last(value ORDER BY t, {AT}) FILTER (value IS NOT NULL) AS last,
+            CASE WHEN count(value) > 1 THEN stddev_samp(value) END AS stddev,
+            {", ".join(f"quantile_cont(value, {q}) AS {name}" for name, q in QUANTILES.items())}
         FROM measurement WHERE t IS NOT NULL
         GROUP BY ALL ORDER BY ALL
     """

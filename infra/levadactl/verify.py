@@ -20,7 +20,7 @@ from levada.core.records import SERIES
 from levada.domains.declaration import Domain
 from levada.query.windows import served_windows
 from levadactl import sources
-from levadactl.compare import Difference, compare, plain
+from levadactl.compare import Difference, compare, plain, spread
 from levadactl.loading import Lake, Streams
 from levadactl.oracle import KEY, Truth
 from levadactl.silver import Silver, orphans, silver_of
@@ -97,7 +97,7 @@ def verify(lake: Lake, domain: Domain, truth: Truth, *, source: str) -> Report:
     windows = merged(_distinct(pa.concat_tables([*gold_partials(lake, domain), pending])))
     gold = compare(truth.windows, windows)
     served = [served_partials(lake, domain, tenant) for tenant in sorted(_tenants(truth))]
-    serving = compare(truth.windows, plain(merge([part.select(PARTIAL.names) for part in (*served, pending)])))
+    serving = compare(truth.windows, spread(merge([part.select(PARTIAL.names) for part in (*served, pending)])))
     silver = silver_of(lake, domain, truth)
     return Report(
         source=source,

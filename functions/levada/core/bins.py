@@ -28,6 +28,8 @@ MAX_BINS = 2048
 """Bins of one partial. With an error of 0.01 so many span 17 orders of magnitude; of a wider range the lowest values
 are counted together (as DDSketch collapses them), and quantiles that lie there are unknown."""
 LARGEST = sys.float_info.max
+FEW = 4
+"""So many times as many bins must be in order already for the rest to be inserted."""
 WIDEST = 745.2
 """No float64 but zero has a natural logarithm further from 0."""
 
@@ -83,7 +85,41 @@ def merged(
     if known is not None:
         kept = np.repeat(known, lengths)
         each, flat, weights = each[kept], flat[kept], weights[kept]
-    return _gather(flat, each, n, weights) if len(flat) else empty(n)
+    if not len(flat):
+        return empty(n)
+    first = len(found[0][1])
+    if known is None and first > FEW * (len(flat) - first) > 0:
+        lists = np.bincount(group[: len(found[0][0])], weights=found[0][0], minlength=n).astype(np.int64)
+        if (made := _inserted(flat, weights, each, first, lists)) is not None:
+            return made
+    return _gather(flat, each, n, weights)
+
+
+def _inserted(flat: Ints, weights: Ints, each: Ints, first: int, lengths: Ints) -> tuple[pa.Array, pa.Array] | None:
+    """What few bins add to the many before them that stand in order already: a search instead of a sort of all.
+
+    None where they do not, or where a group would have too many.
+
+    Args:
+        flat, weights, each: key, count and group of each bin; the first ``first`` are the many.
+        lengths: how many of the first each group has.
+    """
+    low = int(flat.min())
+    span = int(flat.max()) - low + 1
+    codes = each * np.int64(span) + (flat - np.int64(low))
+    known = codes[:first]
+    if (known[1:] <= known[:-1]).any():
+        return None
+    more, added = tally(codes[first:], len(lengths) * span, weights[first:])
+    at = np.searchsorted(known, more)
+    there = known[np.minimum(at, first - 1)] == more
+    counts = weights[:first].copy()
+    counts[at[there]] += added[there]
+    more, added, at = more[~there], added[~there], at[~there]
+    lengths = lengths + np.bincount(more // span, minlength=len(lengths))
+    if lengths.max() > MAX_BINS:
+        return None
+    return _to_lists(lengths, np.insert(flat[:first], at, more % span + low), np.insert(counts, at, added))
 
 
 def empty(n: int) -> tuple[pa.Array, pa.Array]:

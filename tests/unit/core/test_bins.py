@@ -70,6 +70,23 @@ def test_bins_of_any_partition_merge_to_the_bins_of_all_values(values: list[floa
     assert [part.to_pylist() for part in merged] == [part.to_pylist() for part in whole]
 
 
+@given(VALUES, st.lists(st.tuples(st.floats(-100, 100), st.integers(0, 4)), min_size=1, max_size=6))
+def test_few_bins_that_join_many_in_order_give_what_all_values_give(
+    values: list[float], few: list[tuple[float, int]]
+) -> None:
+    """Group 3 has many bins before and group 4 none, so that both ends of the search are met."""
+    many = np.array([*values, *np.linspace(1, 50, 90)])
+    group = np.array([i % 3 for i in range(len(values))] + [3] * 90)
+    new, new_group = np.array([v for v, _ in few]), np.array([g for _, g in few])
+    parts = [bins.of_values(many, group, 5, 0.01), bins.of_values(new, new_group, 5, 0.01)]
+
+    keys, counts = ([part[i] for part in parts] for i in (0, 1))
+    merged = bins.merged(keys, counts, np.tile(np.arange(5), 2), 5)
+
+    whole = bins.of_values(np.concatenate([many, new]), np.concatenate([group, new_group]), 5, 0.01)
+    assert [part.to_pylist() for part in merged] == [part.to_pylist() for part in whole]
+
+
 def test_zero_has_a_bin_of_its_own_and_both_signs_are_in_order() -> None:
     keys, counts = one_group([-5.0, 0.0, 0.0, 5.0])
 
