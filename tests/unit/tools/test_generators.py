@@ -77,11 +77,14 @@ def test_the_summary_adds_up(source: Source) -> None:
 
 
 @pytest.mark.parametrize("source", KNOWN)
-def test_sixty_resends_late_and_broken_lines_end_in_the_windows_that_the_ledger_says(
+def test_resends_late_and_broken_lines_end_in_the_windows_that_the_ledger_says(
     source: Source, everything: MemoryDeps
 ) -> None:
     domain, written = registered()[source.domain], io.StringIO()
-    given, ledger = plan(bad=0.01, late=0.02, late_by_s=(60, 240)), Ledger(registered()[source.domain], written)
+    given, ledger = (
+        plan(duration_s=180, bad=0.02, late=0.02, late_by_s=(60, 240)),
+        Ledger(registered()[source.domain], written),
+    )
     sink = MemorySink()
     made = running.run(
         source,
@@ -90,7 +93,7 @@ def test_sixty_resends_late_and_broken_lines_end_in_the_windows_that_the_ledger_
         everything.clock,
         ledger,
         paced=False,
-        resend=60 if source.domain == "air_quality" else 2,
+        resend=2,
     )
     lake = pipeline.run(everything, [entry.data for entry in sink.entries], batch=200)
 
