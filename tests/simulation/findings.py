@@ -59,7 +59,10 @@ class Recomputed:
             closed = pa.concat_tables(tables).unify_dictionaries()
             watched.look(closed, self._domains, no_lines, self._policy)
             self.anomalies |= {i["sk"]: i for i in findings.anomaly_items(watched.found, token)}
-            self.alerts |= {i["sk"]: i for i in findings.alert_items(watched.raised, token, generation)}
+            for item in findings.alert_items(watched.raised, token, generation):
+                there = self.alerts.get(item["sk"])  # a child follows its parent up to a generation it has passed
+                if there is None or there["version"] < item["version"]:
+                    self.alerts[item["sk"]] = item
             self.told |= {n.id for n in findings.notices(watched.raised, token, generation)}
         return watched
 
