@@ -21,7 +21,9 @@ import pyarrow as pa
 
 from levada.clean import stage as clean
 from levada.config import Config
-from levada.core import keys, kinesis_event, packs, parquet, segments
+from levada.core import columns, findings, keys, kinesis_event, packs, parquet, segments
+from levada.core.alerts import ALERT, Policy, raise_
+from levada.core.anomalies import ANOMALY
 from levada.core.errors import BadRecordError
 from levada.core.kinesis_event import Batch, StreamRecord
 from levada.core.partials import PARTIAL
@@ -104,7 +106,9 @@ def run(ports: Ports) -> Recovery:
     _republish(lost, ports, done)
     for token in lost:  # behind the rows that came before: a fence is a high-water mark
         done.records_cleaned += _finish_clean(token, ports)
-    done.served_items = _serve_again(ports.lake)
+    config = ports.config
+    policy = Policy(severity=config.alert_severity, quiet_us=config.alert_quiet_s * 1_000_000)
+    done.served_items = _serve_again(ports.lake) + _tell_again(ports.lake, policy)
     done.load_again = _unfinished(ports)
     return done
 
@@ -219,6 +223,30 @@ def _serve_again(lake: Lake) -> int:
         items = [*segments.items(partials, token, int(generation)), *segments.series_items(partials)]
         lake.serving.put(items)
         n += len(items)
+    return n
+
+
+def _tell_again(lake: Lake, policy: Policy) -> int:
+    """Anomalies as the lake has them, and the alerts of shards that follow from them. Nobody is told once more."""
+    n = 0
+    emitted: dict[str, dict[int, list[pa.Table]]] = {}
+    for key, body in lake.bodies("anomalies/"):
+        name = key.rpartition("/")[2].removesuffix(".parquet")
+        token, _, generation = name.rpartition("-")
+        table = parquet.from_bytes(body).select(ANOMALY.names).cast(ANOMALY)
+        if not generation.isdecimal():  # silent series: no shard has found them
+            lake.serving.put(items := findings.anomaly_items(table, "schedule"))
+            n += len(items)
+            continue
+        emitted.setdefault(token, {}).setdefault(int(generation), []).append(table)
+    for token, emissions in emitted.items():
+        open_alerts = columns.empty(ALERT)
+        for number, tables in sorted(emissions.items()):
+            found = pa.concat_tables(tables).unify_dictionaries()
+            raised, open_alerts = raise_(found, open_alerts, policy)
+            lake.serving.put(items := findings.anomaly_items(found, token))
+            lake.serving.put_newer(told := findings.alert_items(raised, token, number))
+            n += len(items) + len(told)
     return n
 
 

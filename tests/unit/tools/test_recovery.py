@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from levada.aggregate import stage
 from levada.core.errors import UnavailableError
 from levada.domains.air_quality import AIR_QUALITY
 from levadactl import events
@@ -15,6 +16,8 @@ from levadactl.memory import MemoryDeps, MemoryServingStore
 from levadactl.recovery import Ports, Recovery
 from levadactl.recovery import run as recover
 from levadactl.verify import truth_of, verify
+from tests.builders import clean_batch
+from tests.unit.aggregate import test_watching
 from tests.unit.tools.pipeline import aggregate, clean, file_packs, generated, run
 
 ROWS = 700
@@ -154,6 +157,20 @@ def test_the_serving_table_is_made_again_from_gold(memory: MemoryDeps, text: str
 
     assert {key: item for key, item in memory.serving.items.items() if key in items} == items
     assert done.served_items >= len(items) > 0
+
+
+def test_anomalies_and_alerts_are_made_again_from_the_lake(memory: MemoryDeps) -> None:
+    entries = test_watching.published([*test_watching.USUAL, "40", "1,5", "39", "1,5"])
+    for first in (0, 8):
+        stage.run(clean_batch(entries[first : first + 8], first=first + 1), test_watching.deps(memory))
+    items = dict(memory.serving.items)
+    assert len([pk for pk, _ in items if pk.startswith(("anomalies#", "alerts#"))]) == 3
+    lose_streams(memory)
+    memory.serving = MemoryServingStore()
+
+    recovered(memory)
+
+    assert {key: item for key, item in memory.serving.items.items() if key in items} == items
 
 
 def test_a_file_that_was_not_sent_to_its_end_is_named(memory: MemoryDeps) -> None:
