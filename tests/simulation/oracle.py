@@ -18,9 +18,11 @@ from levada.core.partials import merge
 from levada.core.records import SERIES
 from levada.domains.declaration import Domain, Metric, Time, Watch
 from levada.ports import Entry
-from tests.simulation import findings
+from tests.simulation import findings, orders, rolled_up
 from tests.simulation.world import START_S, World
 
+OTHERS = ("quarantine/stage=clean/domain=simlong/", "quarantine/stage=clean/domain=simevents/")
+"""Checked in ``shapes``."""
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 WINDOW_S = 60
 SIM = Domain(
@@ -41,6 +43,7 @@ class Input:
 
     good: list[dict[str, Any]] = field(default_factory=list)
     """sensor, time_s, a, b; a and b are None where missing."""
+    orders: list[orders.Event] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     """Payloads that must end in quarantine, as text."""
 
@@ -71,6 +74,7 @@ def _note(row: dict[str, str], into: Input) -> None:
 def feed(world: World) -> Input:
     """Land files and start producers; returns what the tables must hold in the end."""
     rng, truth = world.rng, Input()
+    truth.orders = orders.feed(world)
     first_s = int(START_S) - 3600
     for n in range(rng.choice([1, 2])):
         rows = _rows(rng, rng.randrange(5, 25), first_s - n * 1_000)
@@ -89,7 +93,7 @@ def feed(world: World) -> Input:
             _note(row, truth)
         world.produce(_packs(rows, n))
     if rng.random() < 0.5:
-        rows = _rows(rng, rng.randrange(3, 12), first_s - 60_000)
+        rows = [{"domain": "sim"} | row for row in _rows(rng, rng.randrange(3, 12), first_s - 60_000)]
         for row in rows:
             _note(row, truth)
         world.produce_plain(_plain(rng, rows))
@@ -131,7 +135,9 @@ def check(world: World, truth: Input) -> None:
     expected = _windows(truth)
     _same_windows(_gold(world), expected, "gold")
     _same_windows(_served(world), expected, "serving")
+    rolled_up.check(world, truth.good)
     _check_counters(world, truth)
+    orders.check(world, truth.orders)
     findings.check(world, SIM, {key: _mean(window) for key, window in expected.items()})
 
 
@@ -142,7 +148,7 @@ def _mean(window: dict[str, Any]) -> float | None:
 def _check_silver(world: World, truth: Input) -> None:
     found: Counter[tuple[Any, ...]] = Counter()
     partitions = defaultdict(list)
-    for blob in world.blobs.list("silver/"):
+    for blob in world.blobs.list("silver/domain=sim/"):
         partitions[blob.key.rpartition("/")[0]].append(blob.key)
     for keys in partitions.values():
         for row in read_distinct(world.blobs, keys).to_pylist():
@@ -153,7 +159,10 @@ def _check_silver(world: World, truth: Input) -> None:
 
 def _check_quarantine(world: World, truth: Input) -> None:
     rows = [
-        r for b in world.blobs.list("quarantine/") for r in parquet.from_bytes(world.blobs.get(b.key)[0]).to_pylist()
+        r
+        for b in world.blobs.list("quarantine/")
+        if not b.key.startswith(OTHERS)
+        for r in parquet.from_bytes(world.blobs.get(b.key)[0]).to_pylist()
     ]
     refused = {(r["source"], r["position"], r["row"]): _canonical(r["payload"].decode()) for r in rows}
     found = Counter(refused.values())
@@ -192,7 +201,7 @@ def _statistics(rows: list[tuple[int, float | None]]) -> dict[str, Any]:
 
 
 def _gold(world: World) -> list[dict[str, Any]]:
-    tables = [parquet.from_bytes(world.blobs.get(b.key)[0]) for b in world.blobs.list("gold/")]
+    tables = [parquet.from_bytes(world.blobs.get(b.key)[0]) for b in world.blobs.list("gold/domain=sim/")]
     assert not (lost := _open(world)), f"windows are still open: {lost}"
     rows: list[dict[str, Any]] = merge(tables).to_pylist()
     return rows

@@ -236,8 +236,9 @@ class World:
             name, handler, event = self.due.pop(self.rng.randrange(len(self.due)))
             self._start(name, handler, event, again=lambda: self.due.append((name, handler, event)))
 
-    def _tick(self) -> None:
-        self._start("archive", archive, {"source": "aws.events", "time": "2026-01-01T00:00:00Z", "detail": {}})
+    def _tick(self, *, rollups: bool = False) -> None:
+        detail = {"rollups": "due"} if rollups or self.rng.random() < 0.3 else {}
+        self._start("archive", archive, {"source": "aws.events", "time": "2026-01-01T00:00:00Z", "detail": detail})
 
     def _time(self) -> None:
         self.clock.time_s += self.rng.choice([0.2, 1, 1, 5, 70])
@@ -324,7 +325,7 @@ class World:
             raise AssertionError("the world does not come to rest: a record is retried for ever")
         for _ in range(3):  # windows close at the first tick, their outbox is cleared at the next
             self.clock.time_s += 3600
-            self._tick()
+            self._tick(rollups=True)
             self._finish_calls()
 
     def _settled(self) -> bool:

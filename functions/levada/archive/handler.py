@@ -4,23 +4,24 @@ Trigger   Schedule, every minute (idle windows only); or ``{"source": "levada.�
           (seconds), ``compact``: "due", or {"domain": …, "date": "YYYY-MM-DD"}, and ``rollups``: "due", or
           {"domain": …, "periods": ["1d", …], "since": "YYYY-MM-DD"}.
 Writes    checkpoints/aggregate/<shard>, serving table, gold/ (idle windows); silver/, checkpoints/compaction/;
-          rollups/, kpi/, checkpoints/rollups/.
+          rollups/, kpi/, checkpoints/rollups/; anomalies/ and the serving table (silent series).
 Retry     safe, and not needed: the next run does what this one did not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from levada.aggregate.emit import Emitted
 from levada.aggregate.handler import stage_deps as aggregate_deps
 from levada.aggregate.stage import AggregateDeps
-from levada.archive import compaction, idle, kpi, order, rollups
+from levada.archive import compaction, idle, kpi, order, rollups, silence
 from levada.archive.compaction import Compaction, Remaining
 from levada.core.errors import LevadaError, UnavailableError
 from levada.core.periods import Calendar, zone_named
+from levada.domains.declaration import Domain
 from levada.domains.registry import enabled
 from levada.observe import log
 from levada.wiring import Deps, deps
@@ -66,7 +67,7 @@ def _compact(d: Deps, asked: order.Order, remaining_s: Remaining) -> Compaction:
 
 
 def _roll_up(
-    d: Deps, asked: order.Order, domains: Collection[str], remaining_s: Remaining, failures: list[str]
+    d: Deps, asked: order.Order, domains: Mapping[str, Domain], remaining_s: Remaining, failures: list[str]
 ) -> dict[str, Any]:
     calendar, one = Calendar(zone_named(d.config.timezone)), asked.rollups
     if one is None:
@@ -77,7 +78,12 @@ def _roll_up(
     for domain in sorted(domains) if one is None else [one.domain]:
         kpi.make(d.blobs, calendar, domain, remaining_s, measured)
     failures += [*made.failures, *measured.failures]
-    return {"rollups": made.counts(), "kpi": measured.counts()}
+    answer: dict[str, Any] = {"rollups": made.counts(), "kpi": measured.counts()}
+    if asked.rollups_due:  # of an order for one domain nobody can tell whether it brought all hours up to date
+        quiet = silence.note(d.blobs, d.serving, domains, int(d.clock.now_s() * 1_000_000))
+        failures += quiet.failures
+        answer["silence"] = quiet.counts()
+    return answer
 
 
 def _register(d: Deps, failures: list[str]) -> dict[str, int]:

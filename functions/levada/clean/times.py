@@ -67,7 +67,9 @@ def _separators(text: pa.Array, mark: str) -> pa.Array:
 def _parse_unique(texts: pa.Array, spec: Time) -> pa.Array:
     """The first format that takes a text decides."""
     result = pa.nulls(len(texts), TIME)
-    for form in spec.formats:
+    for form in spec.tried:
+        if not result.null_count and len(result):
+            break
         for parse_some in _parsers(form, spec.zone):
             if result.null_count == len(result):
                 result = parse_some(texts)
@@ -87,13 +89,16 @@ def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:
         plain = timetexts.plain(form)
         yield lambda texts: time_forms.split_off(texts, form, lambda parts: _either(parts, plain), zone)
     else:
-        yield lambda texts: time_forms.localised(_in_full(texts, form), zone)
-        yield lambda texts: time_forms.localised(_exactly(texts, form), zone)
+        yield lambda texts: time_forms.localised(_either(texts, form), zone)
 
 
 def _either(texts: pa.Array, form: str) -> pa.Array:
-    parsed = _in_full(texts, form)
-    return pc.coalesce(parsed, _exactly(texts, form)) if parsed.null_count else parsed
+    """With all digits or without; what has all of them and is no time so is none at all."""
+    parsed, fits = _of_shape(texts, form)
+    if fits.true_count == len(texts):
+        return parsed
+    other = pc.invert(pc.fill_null(fits, False))
+    return pc.replace_with_mask(parsed, other, _exactly(texts.filter(other), form))
 
 
 def _exactly(texts: pa.Array, form: str) -> pa.Array:
@@ -108,9 +113,14 @@ def _exactly(texts: pa.Array, form: str) -> pa.Array:
 
 def _in_full(texts: pa.Array, form: str) -> pa.Array:
     """What is written with all its digits: a fifth of the work. Null for all others."""
+    return _of_shape(texts, form)[0]
+
+
+def _of_shape(texts: pa.Array, form: str) -> tuple[pa.Array, pa.Array]:
+    """(as ``_in_full``; which texts have all digits, be they a time or not)."""
     shape = _shape(form)
     if shape is None:
-        return pa.nulls(len(texts), _SECONDS)
+        return pa.nulls(len(texts), _SECONDS), columns.zeros(len(texts), pa.bool_())
     pattern, day = shape
     fits = pc.match_substring_regex(texts, pattern)
     some = texts if fits.true_count == len(texts) else texts.filter(fits)
@@ -119,8 +129,8 @@ def _in_full(texts: pa.Array, form: str) -> pa.Array:
     if there.true_count < len(some):  # such a month has no such day
         parsed = pc.if_else(there, parsed, pa.scalar(None, _SECONDS))
     if len(some) == len(texts):
-        return parsed
-    return pc.replace_with_mask(pa.nulls(len(texts), _SECONDS), fits, parsed)
+        return parsed, fits
+    return pc.replace_with_mask(pa.nulls(len(texts), _SECONDS), fits, parsed), fits
 
 
 @lru_cache(maxsize=64)

@@ -131,3 +131,8 @@ def kpi(domain: str, period: str, partition: str) -> str:
 
 def kpi_prefix(domain: str, period: str) -> str:
     return f"kpi/domain={domain}/period={period}/"
+
+
+def silences(domain: str, date: str) -> str:
+    """Anomalies of silent series; date: day of the last value before the silence."""
+    return f"anomalies/domain={domain}/date={date}/silent.parquet"
