@@ -96,6 +96,7 @@ large: .venv/.stamp ## A file larger than memory: loaded, killed half-way, exact
 .PHONY: fuzz
 fuzz: .venv/.stamp ## Every way in, fed with what nobody should send: make fuzz EXAMPLES=20000
 	LEVADA_FUZZ=$(or $(EXAMPLES),20000) $(PY) -m pytest tests/unit/ingest/test_fuzz.py $(ARGS)
+
 test-samlocal: .venv/.stamp ## Every event file in a container by sam local. PYTHON_VERSION=3.12; LAB=folder makes an engine and an image
 	$(if $(LAB),infra/sam-local/with-lab.sh "$(LAB)") $(MAKE) --no-print-directory test-samlocal-here \
 	  PYTHON_VERSION=$(if $(LAB),3.11,$(PYTHON_VERSION))

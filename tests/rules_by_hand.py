@@ -9,8 +9,22 @@ from itertools import pairwise
 from levada.domains.declaration import Watch
 
 
-def by_hand(values: Sequence[tuple[int, float]], watch: Watch) -> list[tuple[int, str]]:
-    """The rules in plain Python over one series, in order: what the vectorised code must find."""
+def by_hand(values: Sequence[tuple[int, float]], watch: Watch, *, forget: float = math.inf) -> list[tuple[int, str]]:
+    """(time, rule) of what stands out in one series.
+
+    Args:
+        values: (time, mean) of its windows, in order.
+        forget: after a longer pause the series begins anew; in the unit of the times.
+    """
+    found, begin = [], 0
+    for end in range(1, len(values) + 1):
+        if end == len(values) or values[end][0] - values[end - 1][0] > forget:
+            found += _of_one(values[begin:end], watch)
+            begin = end
+    return found
+
+
+def _of_one(values: Sequence[tuple[int, float]], watch: Watch) -> list[tuple[int, str]]:
     found = []
     mean, variance, early, marks = 0.0, 0.0, list[float](), list[float]()
     for n, (at, x) in enumerate(values):
@@ -18,7 +32,7 @@ def by_hand(values: Sequence[tuple[int, float]], watch: Watch) -> list[tuple[int
         judged = n >= watch.warmup and scale > 1e-12 * abs(mean)
         if judged and abs(away / scale) > watch.zscore:
             found.append((at, "zscore"))
-        marks.append(units(x, early) if len(early) == watch.estimate else 0.0)
+        marks.append(units(x, early) if early and len(early) == watch.estimate else 0.0)
         found += [(at, rule) for rule in patterns(marks)]
         if judged:
             away = max(-watch.zscore * scale, min(watch.zscore * scale, away))

@@ -40,6 +40,8 @@ class Config:
     """Name of the function that loads files: who asks for a load, or has one go on, calls it."""
     timezone: str = "UTC"
     """Time zone of days, weeks and months in rollups, an IANA name such as Europe/Berlin."""
+    split_mb: int = 1024
+    """A plain text file of more MiB is loaded in pieces, by several invocations at once; 0 for never, to 1048576."""
     alerts_topic: str = ""
     """ARN of the SNS topic that alerts are published to, or empty for none."""
     alert_severity: str = "error"
@@ -92,6 +94,7 @@ RANGES = {
     "idle_after_s": (0, 86_400),
     "fence_horizon_h": (1, 8_760),
     "pack_rows": (1, 10_000),
+    "split_mb": (0, 1_048_576),
     "alert_quiet_s": (0, 31_536_000),
     "alert_max_age_s": (0, 31_536_000),
     "fault_every": (0, 1_000_000),

@@ -25,6 +25,8 @@ FIRST_YEAR = 1000
 REFUSED = "__refused"
 AT = "__at"
 TENANT = "__tenant"
+SHIFT = "__shift"
+"""Microseconds that are added to the time of a row, where the relation has the column."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +60,8 @@ def answer(db: DuckDBPyConnection, domain: Domain, *, empty: int, latest_us: int
         empty: rows that the reader has left out because nothing stood in them.
         latest_us: the latest time to believe, microseconds; None for no limit. Later rows are ``future_time``.
     """
-    db.execute(f"CREATE TABLE judged AS {_judged(domain, latest_us)}")
+    there = [row[0] for row in db.execute("DESCRIBE source").fetchall()]
+    db.execute(f"CREATE TABLE judged AS {_judged(domain, latest_us, SHIFT if SHIFT in there else '0')}")
     db.execute(f"CREATE TABLE measurement AS {_melted(domain)}")
     rows, undated = _one(db, f"SELECT count(*), count(*) FILTER ({REFUSED} IS NULL AND t IS NULL) FROM judged")
     refused = db.execute(
@@ -83,7 +86,7 @@ def answer(db: DuckDBPyConnection, domain: Domain, *, empty: int, latest_us: int
     )
 
 
-def _judged(domain: Domain, latest_us: int | None) -> str:
+def _judged(domain: Domain, latest_us: int | None, shift: str) -> str:
     """Source rows with their time (microseconds), numbers ``n0 …`` and the first reason to refuse them."""
     texts = [
         f"nullif(replace(trim({_name(column)}, {BLANKS}), ',', '.'), '') AS x{i}" for i, column in _metrics(domain)
@@ -94,10 +97,11 @@ def _judged(domain: Domain, latest_us: int | None) -> str:
     values = ", ".join(f"n{i}" for i, _ in _metrics(domain))
     return f"""
         WITH texts AS (
-            SELECT {AT}, {TENANT}, {REFUSED}, {_joined_time(domain)} AS written, {_keys(domain)}, {", ".join(texts)}
+            SELECT {AT}, {TENANT}, {REFUSED}, {shift} AS {SHIFT}, {_joined_time(domain)} AS written, {_keys(domain)},
+                {", ".join(texts)}
             FROM source
         ), parsed AS (
-            SELECT *, {_time(domain)} AS t, {", ".join(numbers)} FROM texts
+            SELECT *, {_time(domain)} + {SHIFT} AS t, {", ".join(numbers)} FROM texts
         )
         SELECT {AT}, {TENANT}, {", ".join(KEY_PARTS)}, t, {values},
             CASE WHEN {REFUSED} IS NOT NULL THEN {REFUSED}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow.compute as pc
 
 from levada.clean import times
+from levada.clean.forced import SHIFT
+from levada.core import packs
 from levada.core.publishing import publish
 from levada.domains.declaration import Domain
 from levada.ingest import readers
@@ -40,23 +42,27 @@ class Progress:
     sent: int = 0
     """Packs."""
     rows: int = 0
+    shift_us: int = 0
+    """By how much all times are moved; decided at the beginning, the same until the end."""
 
     @classmethod
-    def load(cls, folder: Path, content: str, stream_created_s: int, *, again: bool = False) -> Progress:
+    def load(
+        cls, folder: Path, content: str, stream_created_s: int, *, again: bool = False, shifted: bool = False
+    ) -> Progress:
         """What the last replay of this content left; one on another stream, or ``again``, begins at the beginning."""
-        path = folder / "replays" / f"{content[:32]}.json"
+        path = folder / "replays" / f"{content[:32]}{'.shifted' if shifted else ''}.json"
         try:
             raw = json.loads(path.read_text())
         except (OSError, ValueError):
             raw = {}
         if again or raw.get("stream_created_s") != stream_created_s:
             return cls(path, stream_created_s)
-        return cls(path, stream_created_s, int(raw["sent"]), int(raw["rows"]))
+        return cls(path, stream_created_s, int(raw["sent"]), int(raw["rows"]), int(raw.get("shift_us", 0)))
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
-        part.write_text(json.dumps({"stream_created_s": self.stream_created_s, "sent": self.sent, "rows": self.rows}))
+        part.write_text(json.dumps({name: value for name, value in asdict(self).items() if name != "path"}))
         part.replace(self.path)
 
 
@@ -69,8 +75,11 @@ class Due:
     rows: int
 
 
-def packs_of(path: Path, domain: Domain) -> Iterator[Due]:
+def packs_of(path: Path, domain: Domain, *, shift_us: int = 0) -> Iterator[Due]:
     """The file's packs: the same ones each time, so that one that is sent twice counts once.
+
+    Args:
+        shift_us: by how much ``clean`` shall move the times of all rows.
 
     Raises BadRecordError when the file as a whole cannot be read, LevadactlError for Parquet.
     """
@@ -81,11 +90,31 @@ def packs_of(path: Path, domain: Domain) -> Iterator[Due]:
         raise LevadactlError(f"{path}: replay reads text; load Parquet with `levada upload`")
     plan = Plan(kind, content.compression, BLOCK_BYTES, BLOCK_ROWS, PACK_ROWS)
     # Packs of a replay are not those of a load, although their rows are the same: loading the file as well doubles it.
-    packer = Packer(domain, TENANT, f"replay-{content.sha256}", PACK_ROWS)
+    packer = Packer(
+        domain, TENANT, f"now{shift_us:x}-{content.sha256}" if shift_us else f"replay-{content.sha256}", PACK_ROWS
+    )
     for part in parts_of(path, content, domain, plan):
         for small in _small(part):
             for entry in packer.entries(small):
-                yield Due(entry, _last_time(small, domain), small.good + len(small.bad))
+                yield Due(_shifted(entry, shift_us), _last_time(small, domain), small.good + len(small.bad))
+
+
+def _shifted(entry: Entry, shift_us: int) -> Entry:
+    if not shift_us:
+        return entry
+    header, body = packs.split(entry.data)
+    return replace(entry, data=packs.encode(replace(header, extra=(header.extra or {}) | {SHIFT: shift_us}), body))
+
+
+def shift_to(now_us: int, path: Path, domain: Domain) -> int:
+    """By how much all times must be moved so that the file's last row is now, microseconds.
+
+    Raises LevadactlError when no row has a time.
+    """
+    last_us = max((one.time_us for one in packs_of(path, domain) if one.time_us is not None), default=None)
+    if last_us is None:
+        raise LevadactlError(f"{path}: no row has a time, so that nothing can be moved")
+    return now_us - last_us
 
 
 def parts_of(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterator[Part]:

@@ -22,7 +22,7 @@ from levada.core.errors import BadRecordError
 from levada.core.redrive import root_of
 from levada.domains.declaration import Domain
 from levadactl.errors import LevadactlError
-from levadactl.oracle import AT, REFUSED, TENANT, Truth, answer
+from levadactl.oracle import AT, REFUSED, SHIFT, TENANT, Truth, answer
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -145,7 +145,7 @@ def of_bronze(records: Iterable[RawRecord], domain: Domain, *, latest_us: int | 
     """The truth about the distinct packs and plain records of one domain; those that came twice count once."""
     import duckdb
 
-    parts = [_rows(record, domain) for record in distinct(records)]
+    parts = [_shifted(_rows(record, domain), record) for record in distinct(records)]
     rows = pa.concat_tables(parts) if parts else _table([], domain, "")
     rows = rows.append_column(AT, pa.array(range(rows.num_rows), pa.int64()))
     with duckdb.connect() as db:
@@ -195,6 +195,13 @@ def _rows(record: RawRecord, domain: Domain) -> pa.Table:
     # a line that could not be split carries its reason: "too_few_fields: 3 of 17"
     reason = pc.list_element(pc.split_pattern(text("__reason"), ":", max_splits=1), 0)
     return pa.table({**made, REFUSED: reason, TENANT: pa.repeat(pa.scalar(header.tenant), n)})
+
+
+def _shifted(rows: pa.Table, record: RawRecord) -> pa.Table:
+    """With what the pack's header says its times are moved by."""
+    extra = packs.split(record.payload)[0].extra if packs.is_pack(record.payload) else None
+    shift_us = int((extra or {}).get("shift_us", 0))
+    return rows.append_column(SHIFT, pa.array([shift_us] * rows.num_rows, pa.int64()))
 
 
 def _plain(payload: bytes) -> Iterator[Any]:

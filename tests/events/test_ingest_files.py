@@ -193,3 +193,25 @@ def test_a_call_for_another_invocation_that_fails_leaves_it_to_the_event_s_retry
 
     small_blocks.functions.down = False
     assert statuses(handler(events.s3(KEY), Context())) == ["loaded"]
+
+
+def test_a_very_large_file_is_loaded_by_several_invocations_one_of_which_runs_out_of_time(
+    small_blocks: MemoryDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = put(small_blocks, KEY)
+    whole = files_handler.stage_deps
+    monkeypatch.setattr(
+        files_handler, "stage_deps", lambda d: replace(whole(d), split_bytes=len(body) - 1, piece_bytes=2500)
+    )
+
+    first = handler(events.s3(KEY), Context())
+    answers = [one["files"][0] for one in small_blocks.functions.run()]
+    again = handler(events.s3(KEY), Context())
+
+    assert first["files"][0]["status"] == "split"
+    loaded = [one for one in answers if one["status"] == "loaded"]
+    assert sorted(one["piece"] for one in loaded) == list(range(len(loaded)))
+    assert len(loaded) > 1
+    assert "continued" in [one["status"] for one in answers]
+    assert (again["files"][0]["status"], again["files"][0]["rows_read"]) == ("duplicate", 48)
+    assert sum(packs.split(entry.data)[0].count for entry in small_blocks.raw.entries) == 48

@@ -31,7 +31,7 @@ class Recomputed:
 
     def __init__(self, world: World, domain: Domain) -> None:
         self._domains = {domain.name: domain}
-        self._policy = Alerting(severity="info", quiet_s=120, max_age_s=31_536_000).policy(int(world.clock.now_s()))
+        self._policy = Alerting(severity="info", quiet_s=120, max_age_s=31_536_000).policy(int(world.clock.now_s()), {})
         self.closed: dict[str, dict[int, list[pa.Table]]] = defaultdict(lambda: defaultdict(list))
         for blob in world.blobs.list("gold/"):
             name = blob.key.rpartition("/")[2].removesuffix(".parquet")
@@ -59,7 +59,10 @@ class Recomputed:
             closed = pa.concat_tables(tables).unify_dictionaries()
             watched.look(closed, self._domains, no_lines, self._policy)
             self.anomalies |= {i["sk"]: i for i in findings.anomaly_items(watched.found, token)}
-            self.alerts |= {i["sk"]: i for i in findings.alert_items(watched.raised, token, generation)}
+            for item in findings.alert_items(watched.raised, token, generation):
+                there = self.alerts.get(item["sk"])  # a child follows its parent up to a generation it has passed
+                if there is None or there["version"] < item["version"]:
+                    self.alerts[item["sk"]] = item
             self.told |= {n.id for n in findings.notices(watched.raised, token, generation)}
         return watched
 

@@ -18,7 +18,7 @@ from levada.core.partials import merge
 from levada.core.records import SERIES
 from levada.domains.declaration import Domain, Metric, Time, Watch
 from levada.ports import Entry
-from tests.simulation import findings, rolled_up
+from tests.simulation import findings, orders, rolled_up
 from tests.simulation.world import START_S, World
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -41,6 +41,7 @@ class Input:
 
     good: list[dict[str, Any]] = field(default_factory=list)
     """sensor, time_s, a, b; a and b are None where missing."""
+    orders: list[orders.Event] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     """Payloads that must end in quarantine, as text."""
 
@@ -71,6 +72,7 @@ def _note(row: dict[str, str], into: Input) -> None:
 def feed(world: World) -> Input:
     """Land files and start producers; returns what the tables must hold in the end."""
     rng, truth = world.rng, Input()
+    truth.orders = orders.feed(world)
     first_s = int(START_S) - 3600
     for n in range(rng.choice([1, 2])):
         rows = _rows(rng, rng.randrange(5, 25), first_s - n * 1_000)
@@ -89,7 +91,7 @@ def feed(world: World) -> Input:
             _note(row, truth)
         world.produce(_packs(rows, n))
     if rng.random() < 0.5:
-        rows = _rows(rng, rng.randrange(3, 12), first_s - 60_000)
+        rows = [row | {"domain": "sim"} for row in _rows(rng, rng.randrange(3, 12), first_s - 60_000)]
         for row in rows:
             _note(row, truth)
         world.produce_plain(_plain(rng, rows))
@@ -133,6 +135,7 @@ def check(world: World, truth: Input) -> None:
     _same_windows(_served(world), expected, "serving")
     rolled_up.check(world, truth.good)
     _check_counters(world, truth)
+    orders.check(world, truth.orders)
     findings.check(world, SIM, {key: _mean(window) for key, window in expected.items()})
 
 
@@ -193,7 +196,7 @@ def _statistics(rows: list[tuple[int, float | None]]) -> dict[str, Any]:
 
 
 def _gold(world: World) -> list[dict[str, Any]]:
-    tables = [parquet.from_bytes(world.blobs.get(b.key)[0]) for b in world.blobs.list("gold/")]
+    tables = [parquet.from_bytes(world.blobs.get(b.key)[0]) for b in world.blobs.list("gold/domain=sim/")]
     assert not (lost := _open(world)), f"windows are still open: {lost}"
     rows: list[dict[str, Any]] = merge(tables).to_pylist()
     return rows

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from levada.domains import registry
-from tests.simulation import mutations, oracle
+from tests.simulation import mutations, oracle, orders
 from tests.simulation.world import Plan, World
 
 
@@ -51,7 +51,7 @@ def sim_domain() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     registry.registered.cache_clear()
     try:
-        with patch.object(registry, "BUILT_IN", (oracle.SIM,)):
+        with patch.object(registry, "BUILT_IN", (oracle.SIM, orders.ORDERS)):
             yield
     finally:
         logging.disable(logging.NOTSET)

@@ -17,12 +17,12 @@ from levadactl.places import Place
 DOMAIN = "air_quality"
 
 
-def load(place: Place, file: Path, *, name: str | None = None) -> dict[str, Any]:
+def load(place: Place, file: Path, *, name: str | None = None, domain: str = DOMAIN) -> dict[str, Any]:
     """Upload a file and wait until its last row is in its window. Returns its ledger."""
     lake, content = Lake.of(place), sha256_of(file)
-    known = lake.ledger(DOMAIN, TENANT, content)
-    key = upload(place, file, domain=DOMAIN, name=name)
-    return Load(lake, place, DOMAIN, content, key).wait(known=known)
+    known = lake.ledger(domain, TENANT, content)
+    key = upload(place, file, domain=domain, name=name)
+    return Load(lake, place, domain, content, key).wait(known=known)
 
 
 def source_of(file: Path) -> str:

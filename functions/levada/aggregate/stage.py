@@ -115,7 +115,7 @@ def close(state: AggregateState, deps: AggregateDeps, now_s: int) -> list[str]:
     if not state.outbox.num_rows:
         return []
     lines, wrong = control_lines(deps.blobs, deps.memo, state.outbox, deps.domains, now_s)
-    state.watched.look(state.outbox, deps.domains, lines, deps.alerting.policy(now_s))
+    state.watched.look(state.outbox, deps.domains, lines, deps.alerting.policy(now_s, deps.domains))
     return wrong
 
 

@@ -129,8 +129,8 @@ class AggregateState:
             highest_us=_unpaired(head["highest_us"]),
             forced_us=_unpaired(head["forced_us"]),
             generation=int(head["generation"]),
-            open=conform(saved.tables["open"]),
-            outbox=conform(saved.tables["outbox"]),
+            open=_unpacked(saved.tables["open"]),
+            outbox=_unpacked(saved.tables["outbox"]),
             latest=saved.tables.get("latest", columns.empty(LATEST)),
             late=saved.tables.get("late", columns.empty(LATE)),
             counters={name: Counter(c) for name, c in head["counters"].items()},
@@ -149,6 +149,14 @@ def _packed(table: pa.Table) -> pa.Table:
         counts = bins.narrow(table[BIN_COUNTS])
         table = table.set_column(table.schema.get_field_index(BIN_COUNTS), BIN_COUNTS, counts)
     return table
+
+
+def _unpacked(table: pa.Table) -> pa.Table:
+    """PARTIAL rows as ``_packed`` left them."""
+    at = table.schema.get_field_index(BIN_COUNTS)
+    if at >= 0 and table.schema.field(at).type != bins.COUNTS:
+        table = table.set_column(at, PARTIAL.field(BIN_COUNTS), bins.wide(table[BIN_COUNTS]))
+    return conform(table)
 
 
 def _closed(open_windows: pa.Table, ends_us: dict[Stream, int]) -> pa.ChunkedArray:

@@ -31,11 +31,12 @@ class Alerting:
     quiet_s: int = 21_600
     max_age_s: int = 86_400
 
-    def policy(self, now_s: int) -> Policy:
+    def policy(self, now_s: int, domains: Mapping[str, Domain]) -> Policy:
         return Policy(
             severity=self.severity,
             quiet_us=self.quiet_s * 1_000_000,
             publish_after_us=(now_s - self.max_age_s) * 1_000_000,
+            delays_us={name: (one.window_s + one.lateness_s) * 1_000_000 for name, one in domains.items()},
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from math import isfinite
@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.clean import derived, happened, measured, numbers, times
+from levada.clean import derived, forced, happened, measured, numbers, times
 from levada.clean.decode import LINE, RAW, REASON, REC, ROW, Decoded
 from levada.clean.json_open import OPEN
 from levada.clean.shapes import Happened, Measured, Origin, Part, Wide, by_place, flat, melt
@@ -57,23 +57,26 @@ def normalise(
     *,
     latest_us: int,
     text_of: TextOf = lambda _record, _row: None,
+    shifts: Mapping[int, int] | None = None,
 ) -> tuple[Normal, list[Refused]]:
     """Validate the rows of all records of one domain.
 
     Args:
         decoded: (index of the record in the batch, its rows); rows that hold ``__rec`` know it themselves.
         latest_us: the latest event time to believe, microseconds; later rows are refused as ``future_time``.
+        shifts: record → microseconds by which the times of its rows are moved.
     """
+    shifts = shifts or {}
     refused: list[Refused] = []
     groups: list[_Group] = []
     for table in _same_schema(domain, decoded):
-        group, bad = _validate(domain, table, latest_us, text_of)
+        group, bad = _validate(domain, table, latest_us, text_of, shifts)
         groups.append(group)
         refused.extend(bad)
     if not groups:
         return Normal(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
     rows = _in_order(pa.concat_tables([group.rows for group in groups]).combine_chunks())
-    return Normal(domain, rows, _parts(domain, rows, groups)), refused
+    return Normal(domain, rows, _parts(domain, rows, groups, shifts)), refused
 
 
 @dataclass(slots=True)
@@ -85,17 +88,18 @@ class _Group:
     events: list[pa.Table] = field(default_factory=list)
 
 
-def _parts(domain: Domain, rows: pa.Table, groups: Sequence[_Group]) -> list[Part]:
+def _parts(domain: Domain, rows: pa.Table, groups: Sequence[_Group], shifts: Mapping[int, int]) -> list[Part]:
     parts: list[Part] = []
     if domain.metrics and domain.long is None:
-        parts.append(Wide(domain, rows))
+        parts.append(Wide(domain, forced.flagged(rows, shifts)))
     further = [table for group in groups for table in group.measured if table.num_rows]
     if further:
-        parts.append(Measured(domain, by_place(pa.concat_tables(further).unify_dictionaries().combine_chunks())))
+        together = by_place(pa.concat_tables(further).unify_dictionaries().combine_chunks())
+        parts.append(Measured(domain, forced.flagged(together, shifts)))
     events = [table for group in groups for table in group.events if table.num_rows]
     if events:
         together = by_place(pa.concat_tables(events).unify_dictionaries().combine_chunks())
-        parts.append(Happened(domain, happened.numbered(together)))
+        parts.append(Happened(domain, happened.numbered(forced.flagged(together, shifts))))
     return parts
 
 
@@ -132,8 +136,10 @@ def _same_schema(domain: Domain, decoded: Sequence[tuple[int, Decoded]]) -> Iter
         yield table.select(some).combine_chunks()
 
 
-def _validate(domain: Domain, table: pa.Table, latest_us: int, text_of: TextOf) -> tuple[_Group, list[Refused]]:
-    faults, out = _base(domain, table, latest_us)
+def _validate(
+    domain: Domain, table: pa.Table, latest_us: int, text_of: TextOf, shifts: Mapping[int, int]
+) -> tuple[_Group, list[Refused]]:
+    faults, out = _base(domain, table, latest_us, shifts)
     rows = pa.table(out)
     if domain.is_wide:
         faults = [fault for fault in faults if fault.where.true_count]
@@ -156,13 +162,16 @@ def _validate(domain: Domain, table: pa.Table, latest_us: int, text_of: TextOf) 
     return group, _refused(table, faults, bad, text_of)
 
 
-def _base(domain: Domain, table: pa.Table, latest_us: int) -> tuple[list[Fault], dict[str, pa.Array]]:
+def _base(
+    domain: Domain, table: pa.Table, latest_us: int, shifts: Mapping[int, int]
+) -> tuple[list[Fault], dict[str, pa.Array]]:
     """What every shape has: where a row stands, its time and keys; and the declared metrics of wide rows."""
     faults: list[Fault] = []
     if REASON in table.schema.names:
         faults.append(Fault("", REASON, pc.is_valid(flat(table, REASON))))
     names = " ".join(domain.time.columns)
     time, wrong = times.parse([text(table, name, domain) for name in domain.time.columns], domain.time)
+    time = forced.moved(time, flat(table, REC), shifts)
     faults.append(Fault("not_a_time", names, wrong))
     faults.append(Fault("future_time", names, pc.fill_null(pc.greater(time.cast(pa.int64()), latest_us), False)))
     faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from levada.clean import forced
 from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold
 from levada.clean.json_rows import INDEX
 from levada.clean.normalise import Normal, Refused, normalise
@@ -139,6 +140,7 @@ def _pack(i: int, to: _Sorting, accept: Callable[[Header], bool]) -> None:
         if not accept(header):
             to.out.duplicates.append(header)
             return
+        forced.shift_of(header)
         to.out.headers[i] = header
         domain = header.domain if header.domain in rules.domains else UNKNOWN_DOMAIN
         to.add(i, unfold(data, header, rules.domains, rules.tenant, body))
@@ -169,12 +171,15 @@ def _plain(plain: Sequence[int], to: _Sorting) -> None:
 
 
 def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) -> tuple[Normal, list[Refused]]:
+    shifts = forced.shifts_of(to.out.headers)
+
     def attempt(some: Sequence[tuple[int, Decoded]]) -> tuple[Normal, list[Refused]]:
         return normalise(
             to.rules.domains[domain],
             some,
             latest_us=to.rules.latest_of(to.rules.domains[domain]),
             text_of=lambda record, row: to.text_of(domain, record, row),
+            shifts=shifts,
         )
 
     try:

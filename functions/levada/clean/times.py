@@ -87,13 +87,16 @@ def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:
         plain = timetexts.plain(form)
         yield lambda texts: time_forms.split_off(texts, form, lambda parts: _either(parts, plain), zone)
     else:
-        yield lambda texts: time_forms.localised(_in_full(texts, form), zone)
-        yield lambda texts: time_forms.localised(_exactly(texts, form), zone)
+        yield lambda texts: time_forms.localised(_either(texts, form), zone)
 
 
 def _either(texts: pa.Array, form: str) -> pa.Array:
-    parsed = _in_full(texts, form)
-    return pc.coalesce(parsed, _exactly(texts, form)) if parsed.null_count else parsed
+    """With all digits or without; what has all of them and is no time so is none at all."""
+    parsed, fits = _of_shape(texts, form)
+    if fits.true_count == len(texts):
+        return parsed
+    other = pc.invert(pc.fill_null(fits, False))
+    return pc.replace_with_mask(parsed, other, _exactly(texts.filter(other), form))
 
 
 def _exactly(texts: pa.Array, form: str) -> pa.Array:
@@ -108,9 +111,14 @@ def _exactly(texts: pa.Array, form: str) -> pa.Array:
 
 def _in_full(texts: pa.Array, form: str) -> pa.Array:
     """What is written with all its digits: a fifth of the work. Null for all others."""
+    return _of_shape(texts, form)[0]
+
+
+def _of_shape(texts: pa.Array, form: str) -> tuple[pa.Array, pa.Array]:
+    """(as ``_in_full``; which texts have all digits, be they a time or not)."""
     shape = _shape(form)
     if shape is None:
-        return pa.nulls(len(texts), _SECONDS)
+        return pa.nulls(len(texts), _SECONDS), columns.zeros(len(texts), pa.bool_())
     pattern, day = shape
     fits = pc.match_substring_regex(texts, pattern)
     some = texts if fits.true_count == len(texts) else texts.filter(fits)
@@ -119,8 +127,8 @@ def _in_full(texts: pa.Array, form: str) -> pa.Array:
     if there.true_count < len(some):  # such a month has no such day
         parsed = pc.if_else(there, parsed, pa.scalar(None, _SECONDS))
     if len(some) == len(texts):
-        return parsed
-    return pc.replace_with_mask(pa.nulls(len(texts), _SECONDS), fits, parsed)
+        return parsed, fits
+    return pc.replace_with_mask(pa.nulls(len(texts), _SECONDS), fits, parsed), fits
 
 
 @lru_cache(maxsize=64)

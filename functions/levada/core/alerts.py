@@ -7,7 +7,8 @@ data gives the alerts that the data would have given then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,8 @@ class Policy:
     """Time without an anomaly after which the next one opens another alert, microseconds."""
     publish_after_us: int = 0
     """Alerts opened before are kept, but nobody is told: a replay of last year's data wakes no one."""
+    delays_us: Mapping[str, int] = field(default_factory=dict)
+    """Domain → how long after its start a window closes at the earliest, which does not make it old."""
 
 
 def raise_(found: pa.Table, open_alerts: pa.Table, policy: Policy) -> tuple[pa.Table, pa.Table]:
@@ -76,7 +79,8 @@ def raise_(found: pa.Table, open_alerts: pa.Table, policy: Policy) -> tuple[pa.T
     merged = _merge(table, order, heads)
     sizes = np.diff(np.append(heads, len(order)))
     is_new = order[heads] >= known
-    publish = is_new & (opened[order][heads] >= policy.publish_after_us)
+    delays = np.array([policy.delays_us.get(name, 0) for name in merged["domain"].to_pylist()], np.int64)
+    publish = is_new & (opened[order][heads] + delays >= policy.publish_after_us)
     merged = _with(merged, "publish", pa.array(publish))
     changed = merged.filter(pa.array(is_new | (sizes > 1)))
     kept = _still_open(merged, code[order][heads], policy.quiet_us)

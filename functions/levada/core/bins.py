@@ -102,6 +102,12 @@ def narrow(counts: pa.ChunkedArray) -> pa.Array:
     return pa.Array.from_buffers(pa.list_(kind), len(lengths), [None, pa.py_buffer(offsets)], children=[values])
 
 
+def wide(counts: pa.ChunkedArray) -> pa.Array:
+    """The inverse of ``narrow``."""
+    lengths, flat = _lists(counts)
+    return _to_lists(lengths, flat, flat)[1]
+
+
 def quantiles(keys: pa.Array, counts: pa.Array, errors: Floats, wanted: Sequence[float]) -> list[Floats]:
     """For each wanted q in [0, 1] the q-quantile of each of n lists of bins; NaN where it is not known.
 

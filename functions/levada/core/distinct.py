@@ -7,7 +7,7 @@ and its count as good as exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -61,13 +61,14 @@ def merged(sketches: pa.ChunkedArray, group: Ints, n: int) -> pa.Array:
 
 def estimates(sketches: pa.ChunkedArray) -> list[int | None]:
     """The count of distinct texts in each sketch, rounded; None where there is none."""
-    if sketches.null_count == len(sketches):
-        return [None] * len(sketches)
+    return [None] * len(sketches) if sketches.null_count == len(sketches) else estimates_of(sketches.to_pylist())
+
+
+def estimates_of(bodies: Sequence[bytes | None]) -> list[int | None]:
+    """As ``estimates``, of sketches that are bytes already."""
     from datasketches import hll_sketch  # here: only domains that count distinct values pay for the import
 
-    return [
-        None if body is None else round(hll_sketch.deserialize(body).get_estimate()) for body in sketches.to_pylist()
-    ]
+    return [None if body is None else round(hll_sketch.deserialize(body).get_estimate()) for body in bodies]
 
 
 def _sketch(texts: Iterable[str]) -> bytes:

@@ -20,6 +20,8 @@ DIGIT = 16
 """Bits of one pass: numpy sorts 16-bit integers by radix, ten times as fast as wider ones by comparison."""
 SPARSE = 24
 """A table of all possible codes is used while it has at most so many places per row."""
+DENSE = 8
+"""Counting needs another pass over the table, so that it pays while there are at most so many places per row."""
 SMALL = 4096
 """And always up to so many places."""
 MAX_BOUND = 1 << 62
@@ -62,7 +64,7 @@ def dense(codes: Ints, bound: int) -> tuple[Ints, int]:
 
 def tally(codes: Ints, bound: int, weights: Ints | None = None) -> tuple[Ints, Ints]:
     """(distinct codes ascending, how often each stands or the sum of its weights), of n codes in ``[0, bound)``."""
-    if bound <= SPARSE * len(codes):
+    if bound <= DENSE * len(codes):
         if weights is None:
             counts = np.bincount(codes, minlength=1)
         else:

@@ -30,6 +30,7 @@ PARTIAL = pa.schema(
         pa.field("min", pa.float64()),
         pa.field("max", pa.float64()),
         pa.field("mean", pa.float64()),
+        pa.field("mean_low", pa.float64()),  # what is left of the mean beyond a float64's digits: see reductions.py
         pa.field("m2", pa.float64()),
         pa.field("first_time", TIME),
         pa.field("first_sequence", TEXT),  # of the raw stream, padded: breaks ties of equal times
@@ -61,14 +62,19 @@ def conform(table: pa.Table) -> pa.Table:
         return table
     n = table.num_rows
     absent: dict[str, Any] = {
+        "mean_low": columns.zeros(n, pa.float64()),
         "bin_error": columns.zeros(n, pa.float64()),
         **dict(zip(("bin_keys", "bin_counts"), bins.empty(n), strict=True)),
         "distinct_sketch": pa.nulls(n, pa.binary()),
     }
     there = set(table.schema.names)
     arrays = [table[f.name] if f.name in there or f.name not in absent else absent[f.name] for f in PARTIAL]
-    alike = [array if array.type == f.type else array.cast(f.type) for array, f in zip(arrays, PARTIAL, strict=True)]
+    alike = [array if array.type == f.type else _alike(array, f) for array, f in zip(arrays, PARTIAL, strict=True)]
     return pa.table(alike, schema=PARTIAL)
+
+
+def _alike(array: pa.ChunkedArray, wanted: pa.Field) -> Any:
+    return bins.wide(array) if wanted.name == "bin_counts" else array.cast(wanted.type)
 
 
 def from_rows(
@@ -176,7 +182,7 @@ def _merge(tables: list[pa.Table]) -> pa.Table:
     window, count = groups.dense(seconds - lowest, int(seconds.max()) - lowest + 1)
     code, bound = groups.combine(code, bound, window, count)
     group, n = groups.dense(code, bound)
-    order = reductions.settled(group, n, tuple(get[name] for name in ("m2", "mean", "sum", "count")))
+    order = reductions.settled(group, n, tuple(get[name] for name in ("m2", "mean_low", "mean", "sum", "count")))
     if order is not None:
         group = group[order]
         get = {name: values[order] for name, values in get.items()}
@@ -186,7 +192,7 @@ def _merge(tables: list[pa.Table]) -> pa.Table:
     out: dict[str, Any] = {name: texts[name].take(one) for name in SERIES}
     out |= {name: get[name][one] for name in ("window_start", "width_s")}
     out |= {name: reductions.sums(get[name], group, n) for name in SUMMED}
-    out |= reductions.merged_moments(get["count"], get["mean"], get["m2"], group, out["count"])
+    out |= reductions.merged_moments(*(get[name] for name in reductions.MOMENTS), group, out["count"])
     out |= {"min": reductions.lowest(get["min"], group, n), "max": reductions.highest(get["max"], group, n)}
     for name, last in (("first", False), ("last", True)):
         sequence = texts[f"{name}_sequence"]

@@ -12,6 +12,7 @@ from levada.core.vectors import NO_TIME, Coded, ranks_of
 
 LATEST = np.iinfo(np.int64).max
 PACKED_BITS = 62
+MOMENTS = ("count", "mean", "mean_low", "m2")
 
 
 def sums(values: NDArray[Any], group: Ints, n: int) -> NDArray[Any]:
@@ -43,7 +44,7 @@ def _extreme(choose: np.ufunc, values: NDArray[Any], group: Ints, n: int) -> NDA
 
 
 def statistics(values: Floats, group: Ints, n: int) -> dict[str, Any]:
-    """Of n groups: count, sum, mean, m2, min, max; values has no NaN."""
+    """Of n groups: count, sum, mean, mean_low, m2, min, max; values has no NaN."""
     count = np.bincount(group, minlength=n)
     total = np.bincount(group, weights=values, minlength=n)
     divisor = np.maximum(count, 1)
@@ -56,25 +57,37 @@ def statistics(values: Floats, group: Ints, n: int) -> dict[str, Any]:
     return {
         "count": count,
         "sum": total,
-        "mean": np.where(count > 0, mean + shift, np.nan),
+        **_mean(mean, shift, count),
         "m2": np.maximum(m2, 0.0),
         "min": lowest(values, group, n),
         "max": highest(values, group, n),
     }
 
 
-def merged_moments(count: Ints, mean: Floats, m2: Floats, group: Ints, total: Ints) -> dict[str, Floats]:
-    """Mean and m2 of groups of partials, by the formula of Chan et al.; total: the groups' counts."""
+def merged_moments(
+    count: Ints, mean: Floats, mean_low: Floats, m2: Floats, group: Ints, total: Ints
+) -> dict[str, Floats]:
+    """Mean, its rest and m2 of groups of partials, by the formula of Chan et al.; total: the groups' counts.
+
+    Means are looked at as what they differ by from the lowest of their group, so that large ones that hardly differ
+    keep their digits; what the merged mean has beyond a float64 goes to ``mean_low``, for it is missing in m2 else.
+    """
     n = len(total)
     weight = count.astype(np.float64)
-    means = np.where(count > 0, mean, 0.0)
-    merged = np.bincount(group, weights=weight * means, minlength=n) / total
-    # the weighted mean again, of what each differs by from it: large means that hardly differ keep their digits
-    off = np.where(count > 0, means - merged[group], 0.0)
-    shift = np.bincount(group, weights=weight * off, minlength=n) / np.maximum(total, 1)
-    off = np.where(count > 0, off - shift[group], 0.0)
-    merged_m2 = np.bincount(group, weights=m2 + weight * off * off, minlength=n)
-    return {"mean": np.where(total > 0, merged + shift, np.nan), "m2": merged_m2}
+    base = lowest(mean, group, n)
+    above = np.where(count > 0, (mean - base[group]) + mean_low, 0.0)
+    shift = np.bincount(group, weights=weight * above, minlength=n) / np.maximum(total, 1)
+    off = np.where(count > 0, above - shift[group], 0.0)
+    merged = np.bincount(group, weights=m2 + weight * off * off, minlength=n)
+    return {**_mean(base, shift, total), "m2": merged}
+
+
+def _mean(base: Floats, shift: Floats, count: Ints) -> dict[str, Floats]:
+    """base + shift as the nearest float64 and the rest (finite ones); NaN and 0 where count is 0."""
+    there = count > 0
+    mean = np.where(there, base + shift, np.nan)
+    low = np.where(there, shift - (mean - base), 0.0)
+    return {"mean": mean, "mean_low": np.where(np.isfinite(low), low, 0.0)}
 
 
 def edges(offset: Ints, sequence: Coded, row: NDArray[Any], group: Ints, n: int) -> tuple[Ints, Ints]:

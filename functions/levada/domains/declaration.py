@@ -235,8 +235,11 @@ class Domain:
         return dict(self.events) | {name: name for name in self.fields if name not in (*self.events, *self.constants)}
 
     def watched(self, metric: str) -> Watch | None:
-        """How windows of a metric are watched; None for not at all, as those of event rollups."""
-        if all(metric != m.name for m in self.metrics.values()):
+        """How windows of a metric are watched; None for not at all, as those of event rollups.
+
+        Windows of rollups may be spread over shards, of which each sees a part only.
+        """
+        if any(metric == rollup.metric for rollup in self.rollups):
             return None
         return next((w for w in self.watch if not w.metrics or metric in w.metrics), None)
 

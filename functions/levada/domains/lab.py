@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levada.domains.declaration import Domain, Long, Time
+from levada.domains.declaration import Domain, Long, Time, Watch
 
 LAB = Domain(
     name="lab",
@@ -16,4 +16,5 @@ LAB = Domain(
     missing=("NaN", "NA", "n.d.", "null"),
     window_s=3600,
     lateness_s=86_400,
+    watch=(Watch(estimate=20),),  # Western Electric rules, by the first 20 samples where no control limits are set
 )

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 from levada.core import keys
 from levada.core.errors import BadRecordError, ConflictError, UnavailableError
 from levada.core.publishing import publish
 from levada.domains.declaration import Domain
 from levada.ingest import ledger as ledgers
-from levada.ingest import refusal
-from levada.ingest.landed import File, GoneError, domain_of, looked_at
-from levada.ingest.ledger import Ledger, Plan, Progress
+from levada.ingest import pieces, refusal
+from levada.ingest.landed import File, GoneError, domain_of, looked_at, of_order
+from levada.ingest.ledger import Ledger, Piece, Plan, Progress
 from levada.ingest.packing import Packer
 from levada.ingest.parts import Part
+from levada.ingest.pieces import Order
 from levada.ports import BlobStore, Clock, RecordSink, StreamTopology
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -33,7 +35,7 @@ RESEND_SHARE = 0.75
 MAX_CONFLICTS = 1000
 
 LOADED, DUPLICATE, REFUSED, GONE, IGNORED = "loaded", "duplicate", "refused", "gone", "ignored"
-CONTINUED = "continued"
+CONTINUED, SPLIT = "continued", "split"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,11 @@ class FilesDeps:
     fence_horizon_h: int
     block_bytes: int = BLOCK_BYTES
     block_rows: int = BLOCK_ROWS
+    start: Callable[[dict[str, Any]], None] | None = None
+    """Has another invocation handle an event; None: there is none, and no file is split."""
+    split_bytes: int = 0
+    """A plain text file of more bytes is loaded in pieces, by several invocations at once; 0: none is."""
+    piece_bytes: int = pieces.PIECE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,8 @@ class Outcome:
     key: str
     domain: str
     status: str
-    """loaded, duplicate (its content was loaded before), refused, gone, ignored (a folder is no file), or continued (by
-    another invocation)."""
+    """loaded, duplicate (its content was loaded before), refused, gone, ignored (a folder is no file), continued (by
+    another invocation), or split (its pieces are being loaded)."""
     reason: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     """lines, rows_read, bad_rows, empty_rows, packs, bytes: of the whole file, over all attempts."""
@@ -114,15 +121,42 @@ def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived
         return Outcome(key, name, REFUSED, str(err))
 
 
+def load_piece(order: Order, deps: FilesDeps, *, remaining_s: Callable[[], float]) -> Outcome:
+    """Load one piece of a file, and settle the file when it was the last one. Raises as ``load`` does."""
+    name = domain_of(order.key, deps.domains)
+    whole = Ledger.from_bytes(deps.blobs.get(keys.ledger(name, deps.tenant, order.sha256))[0])
+    try:
+        file = of_order(order, deps.domains[name], whole.plan.format, deps.blobs)
+        outcome = _load(file, deps, remaining_s, _Part(order.index, whole.pieces[order.index], whole.plan))
+    except GoneError:
+        return Outcome(order.key, name, GONE)
+    for _ in range(MAX_CONFLICTS):
+        try:
+            _Attempt(file, deps, remaining_s, None).settle()
+        except ConflictError:  # another piece looks after the whole just now
+            continue
+        return outcome
+    raise UnavailableError(f"{order.key}: its ledger changed {MAX_CONFLICTS} times under this attempt")
+
+
 def first_plan(file: File, deps: FilesDeps) -> Plan:
     """How a file is cut that was never seen."""
     return Plan(file.kind, file.content.compression, deps.block_bytes, deps.block_rows, deps.pack_rows)
 
 
-def _load(file: File, deps: FilesDeps, remaining_s: Callable[[], float]) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Which piece of a file is to be loaded, and by whose plan."""
+
+    index: int
+    piece: Piece
+    plan: Plan
+
+
+def _load(file: File, deps: FilesDeps, remaining_s: Callable[[], float], part: _Part | None = None) -> Outcome:
     for _ in range(MAX_CONFLICTS):
         try:
-            return _Attempt(file, deps, remaining_s).run()
+            return _Attempt(file, deps, remaining_s, part).run()
         except ConflictError:  # another attempt at the same content: go on from where that one has come to
             if remaining_s() < GRACE_S:
                 raise
@@ -130,11 +164,13 @@ def _load(file: File, deps: FilesDeps, remaining_s: Callable[[], float]) -> Outc
 
 
 class _Attempt:
-    """One reading of the ledger, and what is sent from there on."""
+    """One reading of the ledger of a file, or of a part of it, and what is sent from there on."""
 
-    def __init__(self, file: File, deps: FilesDeps, remaining_s: Callable[[], float]) -> None:
-        self._file, self._deps, self._remaining_s = file, deps, remaining_s
-        self._at = keys.ledger(file.domain.name, deps.tenant, file.content.sha256)
+    def __init__(self, file: File, deps: FilesDeps, remaining_s: Callable[[], float], part: _Part | None) -> None:
+        self._file, self._deps, self._remaining_s, self._part = file, deps, remaining_s, part
+        sha256 = file.content.sha256
+        self._content = sha256 if part is None else pieces.content_of(sha256, part.index)
+        self._at = keys.ledger(file.domain.name, deps.tenant, self._content)
         self._etag: str | None = None
 
     def run(self) -> Outcome:
@@ -144,10 +180,34 @@ class _Attempt:
             self._save(ledger)
             return self._outcome(DUPLICATE, ledger)
         self._keep(ledger)
+        if ledger.pieces:
+            return self._hand_out(ledger)
         self._send(ledger)
         ledger.done = True
         self._keep(ledger)
         return self._outcome(LOADED, ledger)
+
+    def settle(self) -> list[int]:
+        """The pieces that are not done; without any the file is."""
+        return self._settle(self._find())
+
+    def _settle(self, ledger: Ledger) -> list[int]:
+        file, deps = self._file, self._deps
+        missing, counts = pieces.standing(deps.blobs, file.domain.name, deps.tenant, file.content.sha256, ledger)
+        if not missing and not ledger.done:
+            ledger.done, ledger.progress.counts = True, counts
+            self._keep(ledger)
+        return missing
+
+    def _hand_out(self, ledger: Ledger) -> Outcome:
+        file, missing = self._file, self._settle(ledger)
+        if not missing:
+            return self._outcome(LOADED, ledger)
+        if self._deps.start is None:
+            raise UnavailableError(f"{file.key}: is loaded in pieces, and there is nobody to load them")
+        for index in missing:
+            self._deps.start(Order(file.key, file.etag, file.content.sha256, index).to_event())
+        return Outcome(file.key, file.domain.name, SPLIT, f"{len(missing)} of {len(ledger.pieces)} pieces to load")
 
     def _find(self) -> Ledger:
         """The content's ledger, or the first draft of one; a stream that was lost is a reason to begin again."""
@@ -164,24 +224,32 @@ class _Attempt:
         return ledger
 
     def _begin(self, created_s: int) -> Ledger:
-        file, deps = self._file, self._deps
-        plan = first_plan(file, deps)
+        file, deps, part = self._file, self._deps, self._part
+        if part is not None:
+            started = Progress(offset=part.piece.start, line=part.piece.line)
+            started.counts["bytes"] = part.piece.end - part.piece.start
+            return ledgers.begin(part.plan, created_s, started)
         started = file.first_progress()
         started.counts["bytes"] = file.content.size
-        return ledgers.begin(plan, created_s, started)
+        ledger = ledgers.begin(first_plan(file, deps), created_s, started)
+        if deps.start is not None and file.is_plain and 0 < deps.split_bytes < file.content.size:
+            found = file.cut(started, deps.piece_bytes)
+            ledger.pieces = found if 1 < len(found) <= pieces.MAX_PIECES else []
+        return ledger
 
     def _meet_other_stream(self, ledger: Ledger, created_s: int) -> None:
         age_s = self._deps.clock.now_s() - ledger.updated_s
         if age_s < self._deps.fence_horizon_h * 3600 * RESEND_SHARE:
             ledger.restart(created_s)
-        elif not ledger.done:
+        else:
             ledger.created_s = created_s
 
     def _send(self, ledger: Ledger) -> None:
-        deps, progress, sha256 = self._deps, ledger.progress, self._file.content.sha256
-        packer = Packer(self._file.domain, deps.tenant, sha256, ledger.plan.pack_rows, dict(progress.positions))
+        deps, progress = self._deps, ledger.progress
+        packer = Packer(self._file.domain, deps.tenant, self._content, ledger.plan.pack_rows, dict(progress.positions))
         unsaved, begun = 0, progress.blocks
-        with closing(self._file.parts(ledger.plan, progress)) as parts:
+        end = None if self._part is None else self._part.piece.end
+        with closing(self._file.parts(ledger.plan, progress, end)) as parts:
             for part in parts:
                 if self._remaining_s() < GRACE_S:
                     if unsaved:

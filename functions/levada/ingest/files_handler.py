@@ -1,7 +1,8 @@
 """Ingest of files: landed objects in, packs out.
 
 Trigger   S3 ObjectCreated under landing/<domain>/; events come twice, out of order and at once. Also a call with
-          {"run": …} (POST /v1/runs), and its own call to go on with a file that takes longer than one invocation.
+          {"run": …} (POST /v1/runs), and its own calls: to go on with a file that takes longer than one invocation,
+          and {"piece": …} for each piece of a very large one.
 Writes    the raw stream; then checkpoints/ingest/<domain>/<tenant>/<sha256>.json; quarantine/stage=ingest/ for a
           file that is refused (it stays where it landed).
 Retry     safe: packs are numbered by content, and the ledger says where to go on.
@@ -16,6 +17,7 @@ from typing import Any
 from levada.domains.registry import enabled
 from levada.ingest import counting, files, s3_event
 from levada.ingest.files import CONTINUED, DUPLICATE, LOADED, Outcome, OutOfTimeError
+from levada.ingest.pieces import Order
 from levada.ingest.runs import Run
 from levada.ingest.s3_event import Landed
 from levada.observe import log
@@ -26,9 +28,14 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lambda entry point; returns ``{"files": [{key, domain, status, …}]}``, or raises for the event to come again."""
     d = deps()
     stage = stage_deps(d)
+    if "piece" in event:
+        order = Order.from_event(event)
+        outcome = _piece(order, stage, context).to_json() | {"piece": order.index}
+        log("ingest", context, files=[outcome])
+        return {"files": [outcome]}
     run = Run.from_event(event) if "run" in event else None
     landed = [Landed(run.key, None)] if run else s3_event.parse(event)
-    outcomes = [_load(one, stage, context, d).to_json() for one in landed]
+    outcomes = [_load(one, stage, context).to_json() for one in landed]
     if run:
         outcomes[0]["rows"] = _rows(run, outcomes[0], stage)
     read, bad = (sum(int(one.get(name, 0)) for one in outcomes) for name in ("rows_read", "bad_rows"))  # type: ignore[call-overload]
@@ -37,6 +44,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def stage_deps(d: Deps) -> files.FilesDeps:
+    function = d.config.files_function
     return files.FilesDeps(
         blobs=d.blobs,
         sink=d.raw,
@@ -47,17 +55,31 @@ def stage_deps(d: Deps) -> files.FilesDeps:
         raw_stream=d.config.raw_stream,
         pack_rows=d.config.pack_rows,
         fence_horizon_h=d.config.fence_horizon_h,
+        start=(lambda event: d.functions.start(function, event)) if function else None,
+        split_bytes=d.config.split_mb * 1024 * 1024,
     )
 
 
-def _load(one: Landed, stage: files.FilesDeps, context: object, d: Deps) -> Outcome:
+def _load(one: Landed, stage: files.FilesDeps, context: object) -> Outcome:
     try:
         return files.load(one.key, stage, remaining_s=_remaining(context), arrived_us=one.time_us)
     except OutOfTimeError as err:
-        if not err.advanced or not d.config.files_function:
-            raise
-        d.functions.start(d.config.files_function, s3_event.again(one))
-        return Outcome(one.key, err.domain, CONTINUED, str(err))
+        return _go_on(err, one.key, s3_event.again(one), stage)
+
+
+def _piece(order: Order, stage: files.FilesDeps, context: object) -> Outcome:
+    try:
+        return files.load_piece(order, stage, remaining_s=_remaining(context))
+    except OutOfTimeError as err:
+        return _go_on(err, order.key, order.to_event(), stage)
+
+
+def _go_on(err: OutOfTimeError, key: str, event: dict[str, Any], stage: files.FilesDeps) -> Outcome:
+    """In another invocation, if this one has come any further."""
+    if not err.advanced or stage.start is None:
+        raise err
+    stage.start(event)
+    return Outcome(key, err.domain, CONTINUED, str(err))
 
 
 def _rows(run: Run, outcome: dict[str, Any], stage: files.FilesDeps) -> int:

@@ -12,12 +12,13 @@ from typing import IO, BinaryIO
 from levada.core import keys
 from levada.core.errors import BadRecordError, UnavailableError
 from levada.domains.declaration import Domain
-from levada.ingest import readers
+from levada.ingest import pieces, readers
 from levada.ingest.blocks import Readable
-from levada.ingest.content import PARQUET, Content, survey
-from levada.ingest.ledger import Plan, Progress
+from levada.ingest.content import HEAD_BYTES, PARQUET, PLAIN, Content, read_up_to, survey
+from levada.ingest.ledger import Piece, Plan, Progress
 from levada.ingest.parts import Part
-from levada.ingest.texts import format_of
+from levada.ingest.pieces import Order
+from levada.ingest.texts import format_of, is_plain
 from levada.ports import BlobStore
 
 MAX_SPOOL_BYTES = 400 * 1024 * 1024
@@ -46,8 +47,16 @@ class File:
         """Where its first row stands. Raises BadRecordError: the file as a whole cannot be read."""
         return readers.first_progress(self.kind, self.content, self.domain, self.spool)
 
-    def parts(self, plan: Plan, progress: Progress) -> Generator[Part, None, None]:
-        """What stands behind the progress. Raises UnavailableError when the object was replaced meanwhile."""
+    @property
+    def is_plain(self) -> bool:
+        """Are the stored bytes themselves the lines?"""
+        return self.kind != PARQUET and is_plain(self.content, self.kind, self.domain.encoding)
+
+    def parts(self, plan: Plan, progress: Progress, end: int | None = None) -> Generator[Part, None, None]:
+        """What stands behind the progress, of a plain file up to ``end``.
+
+        Raises UnavailableError when the object was replaced meanwhile.
+        """
         if plan.format == PARQUET:
             yield from readers.parquet_parts(self.spool, self.domain, plan, progress)
             return
@@ -60,7 +69,12 @@ class File:
                     raise UnavailableError(f"{self.key}: was replaced while it was read")
                 return stream
 
-            yield from readers.text_parts(open_at, self.content, self.domain, plan, progress)
+            yield from readers.text_parts(open_at, self.content, self.domain, plan, progress, end)
+
+    def cut(self, started: Progress, piece_bytes: int) -> list[Piece]:
+        """The pieces of a plain file behind its header line."""
+        with closing(_open(self.blobs, self.key, started.offset)) as stream:
+            return list(pieces.cut(stream, started, piece_bytes))
 
 
 def domain_of(key: str, domains: Mapping[str, Domain]) -> str:
@@ -82,6 +96,16 @@ def etag_of(blobs: BlobStore, key: str) -> str:
     if blob is None or blob.key != key:
         raise GoneError
     return blob.etag
+
+
+def of_order(order: Order, domain: Domain, kind: str, blobs: BlobStore) -> File:
+    """The file that a piece is ordered of: it was read as a whole when it was cut. Raises GoneError."""
+    blob = next(iter(blobs.list(order.key)), None)
+    if blob is None or blob.key != order.key or blob.etag != order.etag:
+        raise GoneError
+    with closing(_open(blobs, order.key)) as stream:
+        content = Content(order.sha256, blob.size, PLAIN, read_up_to(stream, HEAD_BYTES))
+    return File(order.key, order.etag, domain, content, kind, Path(), blobs)
 
 
 @contextmanager

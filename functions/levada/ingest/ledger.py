@@ -30,6 +30,15 @@ class Plan:
     pack_rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whole lines of a file: bytes ``[start, end)``, the first of them line ``line``."""
+
+    start: int
+    line: int
+    end: int
+
+
 @dataclass(slots=True)
 class Progress:
     """All packs before this point are acknowledged by the stream."""
@@ -59,6 +68,8 @@ class Ledger:
     duplicates: int = 0
     """How often the content came again after it was done."""
     updated_s: int = 0
+    pieces: list[Piece] = field(default_factory=list)
+    """Each has a ledger of its own, and this one is done when all of them are; none: the file is loaded as one."""
 
     def seen_as(self, key: str) -> None:
         if key not in self.names and len(self.names) < MAX_NAMES:
@@ -100,7 +111,7 @@ def _to_json(ledger: Ledger) -> dict[str, Any]:
         "counts": {name: ledger.progress.counts[name] for name in COUNTS},
         "duplicates": ledger.duplicates,
         "updated_s": ledger.updated_s,
-    }
+    } | ({"pieces": [[p.start, p.line, p.end] for p in ledger.pieces]} if ledger.pieces else {})
 
 
 def _from_json(raw: Mapping[str, Any]) -> Ledger:
@@ -113,6 +124,7 @@ def _from_json(raw: Mapping[str, Any]) -> Ledger:
         done=raw["done"],
         duplicates=raw["duplicates"],
         updated_s=raw["updated_s"],
+        pieces=[Piece(*p) for p in raw.get("pieces", [])],
     )
 
 

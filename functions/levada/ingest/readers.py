@@ -41,27 +41,46 @@ def parquet_parts(spool: Path, domain: Domain, plan: Plan, progress: Progress) -
 
 
 def text_parts(
-    open_at: Callable[[int], Readable], content: Content, domain: Domain, plan: Plan, progress: Progress
+    open_at: Callable[[int], Readable],
+    content: Content,
+    domain: Domain,
+    plan: Plan,
+    progress: Progress,
+    end: int | None = None,
 ) -> Iterator[Part]:
     """What stands behind the progress.
 
     Args:
         open_at: the stored bytes from an offset on; plain files begin right where they go on.
+        end: of a plain file, where to stop: behind a line end.
     """
     if not texts.is_plain(content, plan.format, domain.encoding):
         stored = inflating(open_at(0), content.compression)
         stream = texts.as_lines(stored, content, plan.format, domain.encoding)
         _skip(stream, progress.offset)
-    elif progress.offset >= content.size:  # a range behind the end is an error to S3
+    elif progress.offset >= (content.size if end is None else end):  # a range behind the end is an error to S3
         return
     else:
         stream = open_at(progress.offset)
+        stream = stream if end is None else _UpTo(stream, end - progress.offset)
     read = _reader(content, domain, plan)
     line = progress.line
     for block in blocks(stream, start=progress.offset, block_bytes=plan.block_bytes):
         part = read(block, line)
         line = part.next_line
         yield part
+
+
+class _UpTo:
+    """So many bytes of a stream."""
+
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(min(size, self._left)) if self._left else b""
+        self._left -= len(data)
+        return data
 
 
 def _reader(content: Content, domain: Domain, plan: Plan) -> Callable[[Block, int], Part]:

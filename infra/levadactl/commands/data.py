@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,30 +36,35 @@ def register(app: typer.Typer) -> None:
 
 
 def upload(
-    file: File,
+    files: Annotated[list[str], typer.Argument(help="CSV, NDJSON, Parquet, also .gz, .zst; patterns too.")],
     domain: DomainOption = AIR,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name under landing/<domain>/ instead of the file's.")
+        str | None, typer.Option("--name", help="Name under landing/<domain>/ instead of the file's; for one file.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the last row is in its window.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out files that were loaded already.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a file into the lake's landing/; its arrival starts the load. The same content is loaded once."""
-    from levadactl import loading
+    """Put files into the lake's landing/; their arrival starts the load. The same content is loaded once.
+
+    One file answers for itself; several with what became of each, and a total that adds up.
+    """
+    from levadactl import uploading
     from levadactl.domains import domain_named
+    from levadactl.loading import Lake
     from levadactl.places import Place
 
-    chosen, place = domain_named(domain), Place.current()
-    lake, content = loading.Lake.of(place), loading.sha256_of(file)
-    known = lake.ledger(chosen.name, loading.TENANT, content)
-    with console.progress(f"uploading {file.name}", file.stat().st_size, unit="bytes") as advance:
-        key = loading.upload(place, file, domain=chosen.name, name=name, advance=advance)
-    answer: dict[str, Any] = {"key": key, "bucket": place.bucket, "sha256": content, "known": bool(known)}
+    chosen, paths = domain_named(domain), uploading.files_of(files)
+    if name is not None and len(paths) > 1:
+        raise LevadactlError(f"--name {name}: is for one file, not for {len(paths)}")
+    place = Place.current()
+    with console.progress("uploading", sum(path.stat().st_size for path in paths), unit="bytes") as advance:
+        answers, loads = uploading.upload_all(
+            place, Lake.of(place), paths, chosen.name, name=name, resume=resume, advance=advance
+        )
     if wait:
-        load = loading.Load(lake, place, chosen.name, content, key)
-        ledger = load.wait(known=known, on_state=console.say)
-        answer |= {"done": True, "counts": ledger["counts"], "duplicates": ledger["duplicates"]}
-    console.answer(answer, as_json=as_json)
+        uploading.wait_for_all(loads, console.say)
+    console.answer(answers[0] if len(paths) == 1 else uploading.summary(answers), as_json=as_json)
 
 
 def replay(
@@ -69,11 +74,15 @@ def replay(
         float, typer.Option("--speedup", min=0, help="Times faster than the rows' own times; 0: as fast as possible.")
     ] = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Begin at the first row, whatever was sent before.")] = False,
+    shift_to_now: Annotated[
+        bool, typer.Option("--shift-to-now", help="Move all times alike, so that the file's last row is now.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Send a file's rows through the raw stream, paced by their times. Interrupt it; the same command goes on.
 
-    A pack that is sent twice counts once; a file that is loaded as well counts twice.
+    A pack that is sent twice counts once; a file that is loaded as well counts twice. Rows whose times are moved keep
+    their own in bronze and are marked as forced.
     """
     from levada.adapters.kinesis import KinesisSink
     from levada.wiring import SystemClock
@@ -84,17 +93,19 @@ def replay(
 
     chosen, place = domain_named(domain), Place.current()
     stream = loading.Streams(place, loading.Lake.of(place))
+    content, clock = loading.sha256_of(file), SystemClock()
     progress = replaying.Progress.load(
-        place.state or state_dir(), loading.sha256_of(file), stream.created_s("raw"), again=again
+        place.state or state_dir(), content, stream.created_s("raw"), again=again, shifted=shift_to_now
     )
     resumed = progress.rows
-    due = list(replaying.packs_of(file, chosen))
-    with console.progress(f"replaying {file.name}", sum(one.rows for one in due), unit="rows") as advance:
+    if shift_to_now and not progress.shift_us:
+        progress.shift_us = replaying.shift_to(int(clock.now_s() * 1_000_000), file, chosen)
+    due = replaying.packs_of(file, chosen, shift_us=progress.shift_us)
+    with console.progress(f"replaying {file.name}", 0, unit="rows") as advance:
         sink = KinesisSink(place.client("kinesis"), place.raw_stream)
-        replaying.replay(iter(due), sink, SystemClock(), progress, speedup=speedup, on_rows=advance)
-    console.answer(
-        {"file": str(file), "rows": progress.rows, "packs": progress.sent, "resumed_at_row": resumed}, as_json=as_json
-    )
+        replaying.replay(due, sink, clock, progress, speedup=speedup, on_rows=advance)
+    answer = {"file": str(file), "rows": progress.rows, "packs": progress.sent, "resumed_at_row": resumed}
+    console.answer(answer | ({"shift_us": progress.shift_us} if shift_to_now else {}), as_json=as_json)
 
 
 def peek(

@@ -12,7 +12,7 @@ from levadactl.console import JsonOption
 
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
-    app.command(epilog="Example: levada up && levada smoke")(smoke)
+    app.command(epilog="Example: levada smoke --json")(smoke)
 
 
 def smoke(as_json: JsonOption = False) -> None:

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from levada.aggregate import stage
 from levada.aggregate.handler import stage_deps
+from levada.archive import idle
 from levada.clean import stage as clean
 from levada.clean.handler import stage_deps as clean_deps
 from levada.core import findings, limits, parquet
@@ -81,6 +85,32 @@ def test_what_is_found_does_not_depend_on_how_the_stream_is_cut_or_repeated() ->
     assert len(items(once, findings.ANOMALIES)) == 2
     alerts = [[{k: v for k, v in i.items() if k != "version"} for i in items(m, findings.ALERTS)] for m in (many, once)]
     assert alerts[0] == alerts[1]
+
+
+VALUES = [*USUAL, "40", "1,5", "39", "1,6"]
+ENTRIES = published(VALUES)
+
+
+def found_in(order: Sequence[int], lateness_s: int) -> list[dict[str, Any]]:
+    """Anomalies once these hours have come, one batch each, and the schedule has closed their windows."""
+    memory = memory_deps()
+    patient = replace(AIR_QUALITY, lateness_s=lateness_s, watch=(WATCH,))
+    stage_of = replace(stage_deps(memory), domains=domains(patient))
+    for sequence, hour in enumerate(order, 1):
+        stage.run(clean_batch([ENTRIES[hour]], first=sequence), stage_of)
+    memory.clock.time_s += 30 * 86_400
+    idle.close_idle(stage_of, idle_after_s=0)
+    return items(memory, findings.ANOMALIES)
+
+
+@settings(max_examples=12)
+@given(st.permutations(range(len(VALUES))), st.lists(st.integers(0, len(VALUES) - 1), max_size=5))
+def test_any_order_within_the_lateness_and_any_repetition_find_the_same(order: list[int], again: list[int]) -> None:
+    """Figure 4: rows that come before their window closes may come in any order, and more than once."""
+    in_order = found_in(range(len(VALUES)), 86_400)
+
+    assert found_in([*order, *again], 86_400) == in_order
+    assert [item["value"] for item in in_order] == [40.0, 39.0]
 
 
 def test_an_alert_is_told_once_when_it_opens() -> None:

@@ -90,9 +90,9 @@ def test_the_same_seed_gives_the_same_events() -> None:
 
 
 @pytest.mark.parametrize("form", stage_costs.FORMS)
-def test_the_stage_runs_on_faked_stores_with_and_without_its_checkpoint(form: str) -> None:
+def test_what_exactly_once_costs_is_measured_beside_the_whole_stage(form: str) -> None:
     share = stage_costs._share(form, 4, 600, 1)
 
-    assert share["events"] == 600
-    assert share["with_us"] > 0
-    assert share["without_us"] > 0
+    assert (share["events"], share["sources"]) == (600, 4)
+    assert share["lanes"] > 0
+    assert 0 < share["own_us"] < share["stage_us"]

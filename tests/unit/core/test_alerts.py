@@ -98,6 +98,14 @@ def test_an_alert_is_told_once_and_only_while_it_is_news() -> None:
     ]
 
 
+def test_what_closes_late_by_declaration_is_news_all_the_same() -> None:
+    """Laboratory samples close a day after they were taken."""
+    policy = Policy(publish_after_us=30 * HOUR_US, delays_us={"": 25 * HOUR_US})
+    changed, _ = raise_(anomalies([("a", 4, "we1", "error"), ("b", 5, "we1", "error")]), columns.empty(ALERT), policy)
+
+    assert [(r["series"], r["publish"]) for r in changed.to_pylist()] == [("a", False), ("b", True)]
+
+
 def test_open_alerts_are_forgotten_when_nothing_can_join_them() -> None:
     _, known = raise_(anomalies([("a", 0, "we1", "error"), ("b", 9, "we1", "error")]), columns.empty(ALERT), POLICY)
 

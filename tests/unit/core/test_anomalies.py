@@ -20,6 +20,7 @@ from levada.core.partials import PARTIAL
 from levada.core.western_electric import Lines
 from levada.domains.air_quality import AIR_QUALITY
 from levada.domains.declaration import Domain, Watch
+from levada.domains.shop import SHOP
 from tests.rules_by_hand import by_hand
 
 HOUR_US = 3_600_000_000
@@ -160,9 +161,15 @@ def test_a_window_that_comes_again_is_not_judged_again() -> None:
 
 def test_windows_of_event_rollups_are_not_watched() -> None:
     """They may be spread over shards: no shard sees the whole window."""
-    found, memory = run([partials(series([*USUAL, 40.0]), metric="revenue")])
+    shop = replace(SHOP, name="air_quality", watch=(WATCH,))
+    found, memory = run([partials(series([*USUAL, 40.0]), metric=shop.rollups[0].metric)], {shop.name: shop})
 
     assert (found.num_rows, memory.num_rows) == (0, 0)
+
+
+def test_metrics_that_no_domain_lists_are_watched() -> None:
+    """Domains may take any metric, and derive some."""
+    assert len(named(run([partials(series([*USUAL, 40.0]), metric="pm10")])[0])) == 2
 
 
 def test_the_first_watch_that_names_a_metric_counts() -> None:

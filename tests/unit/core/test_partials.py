@@ -186,7 +186,9 @@ def test_bins_of_another_error_are_not_mixed_up_but_give_no_quantile() -> None:
 
 
 def test_partials_of_before_there_were_bins_are_read_and_have_no_quantiles() -> None:
-    old = partials([("a", 0, 1.0, 0)]).drop_columns(["bin_error", "bin_keys", "bin_counts", "distinct_sketch"])
+    old = partials([("a", 0, 1.0, 0)]).drop_columns(
+        ["mean_low", "bin_error", "bin_keys", "bin_counts", "distinct_sketch"]
+    )
 
     found = merge([old, partials([("a", 1, 2.0, 1)])])
 
