@@ -37,8 +37,8 @@ help: ## This list
 demo: .venv/.stamp ## The whole path on real input: a file to exact windows, checked. DATA=file.csv for yours
 	$(BIN)/levada demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test: .venv/.stamp ## All tests that need neither Docker nor network
-	$(PY) -m pytest $(ARGS)
+test: .venv/.stamp ## All tests that need neither Docker nor network. ARGS="-n0 --pdb" for one process
+	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 ##@ The embedded stack
 .PHONY: up down reset status smoke

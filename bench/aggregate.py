@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ os.environ["POLARS_MAX_THREADS"] = "1"  # CPU time is what is compared
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402  # pyarrow must not see pandas
 
-from bench.aggregate_peers import Windows, dict_windows, polars_windows, to_polars  # noqa: E402
+from bench.aggregate_peers import Windows, dict_batch, dict_windows, polars_windows, to_polars  # noqa: E402
 from bench.harness import Subject, Target  # noqa: E402
 from levada.aggregate.state import AggregateState  # noqa: E402
 from levada.aggregate.windowing import Windowed  # noqa: E402
@@ -38,6 +39,7 @@ OPEN = 10_000
 RECORD_ROWS = 500
 LABELS = {
     "dict": "windows in a Python dict, row by row",
+    "dict_state": "the same, its state read and written (pickle)",
     "polars": "polars group_by, statistics and bins",
     "rows": "levada: partials from rows",
     "merged": "levada: the same, merged with those that are open, encoded",
@@ -92,8 +94,10 @@ def subjects(n: int) -> list[Subject]:
     frame = to_polars(rows, SERIES)
     _check(state, before, rows, dict_windows(lists[1], dict_windows(lists[0], {})))
     known = dict_windows(lists[0], {})  # grows no further: every run adds to the same windows
+    kept = pickle.dumps(known, protocol=5)
     runs: dict[str, Callable[[], object]] = {
         "dict": lambda: dict_windows(lists[1], known),
+        "dict_state": lambda: dict_batch(lists[1], kept),
         "polars": lambda: polars_windows(frame, SERIES),
         "rows": lambda: windows(rows),
         "merged": lambda: merged(state, rows),
@@ -149,6 +153,10 @@ def _shifted(rows: pa.Table, us: int) -> pa.Array:
 TARGETS = [
     Target("10,000 rows, merged and encoded, against a Python dict", "merged_10000", "dict_10000", at_least=8),
     Target("100,000 rows, merged and encoded, against a Python dict", "merged_100000", "dict_100000", at_least=12),
+    Target("10,000 rows, against a dict that keeps its state too", "merged_10000", "dict_state_10000", at_least=8),
+    Target(
+        "100,000 rows, against a dict that keeps its state as well", "merged_100000", "dict_state_100000", at_least=12
+    ),
     Target("10,000 rows, merged and encoded, against polars", "merged_10000", "polars_10000", at_least=1.5),
     Target("100,000 rows, merged and encoded, against polars", "merged_100000", "polars_100000", at_least=1.5),
 ]

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from levada.domains import registry
-from tests.simulation import mutations, oracle, orders
+from tests.simulation import mutations, oracle, orders, shapes
 from tests.simulation.world import Plan, World
 
 
@@ -51,7 +51,7 @@ def sim_domain() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     registry.registered.cache_clear()
     try:
-        with patch.object(registry, "BUILT_IN", (oracle.SIM, orders.ORDERS)):
+        with patch.object(registry, "BUILT_IN", (oracle.SIM, orders.ORDERS, shapes.LONG, shapes.EVENTS)):
             yield
     finally:
         logging.disable(logging.NOTSET)
@@ -61,11 +61,12 @@ def sim_domain() -> Iterator[None]:
 def run_one(plan: Plan, report: Report | None = None) -> Failure | None:
     """One schedule; what it says when the tables are wrong in the end, or when anything but a fault ended it."""
     world = World(plan)
-    truth = oracle.feed(world)
+    truth, others = oracle.feed(world), shapes.feed(world)
     failure = None
     try:
         world.run()
         oracle.check(world, truth)
+        shapes.check(world, others)
     except Exception as err:  # noqa: BLE001  # a crash of the code under test is a finding like any other
         failure = Failure(plan, f"{type(err).__name__}: {err}", world.trace)
     if report is not None:

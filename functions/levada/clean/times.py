@@ -67,7 +67,9 @@ def _separators(text: pa.Array, mark: str) -> pa.Array:
 def _parse_unique(texts: pa.Array, spec: Time) -> pa.Array:
     """The first format that takes a text decides."""
     result = pa.nulls(len(texts), TIME)
-    for form in spec.formats:
+    for form in spec.tried:
+        if not result.null_count and len(result):
+            break
         for parse_some in _parsers(form, spec.zone):
             if result.null_count == len(result):
                 result = parse_some(texts)

@@ -192,7 +192,7 @@ def _merge(tables: list[pa.Table]) -> pa.Table:
     out: dict[str, Any] = {name: texts[name].take(one) for name in SERIES}
     out |= {name: get[name][one] for name in ("window_start", "width_s")}
     out |= {name: reductions.sums(get[name], group, n) for name in SUMMED}
-    out |= reductions.merged_moments(*(get[name] for name in reductions.MOMENTS), group, out["count"])
+    out |= reductions.merged_moments(get, group, out["count"])
     out |= {"min": reductions.lowest(get["min"], group, n), "max": reductions.highest(get["max"], group, n)}
     for name, last in (("first", False), ("last", True)):
         sequence = texts[f"{name}_sequence"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,21 +65,24 @@ def statistics(values: Floats, group: Ints, n: int) -> dict[str, Any]:
     }
 
 
-def merged_moments(
-    count: Ints, mean: Floats, mean_low: Floats, m2: Floats, group: Ints, total: Ints
-) -> dict[str, Floats]:
-    """Mean, its rest and m2 of groups of partials, by the formula of Chan et al.; total: the groups' counts.
+def merged_moments(parts: Mapping[str, NDArray[Any]], group: Ints, total: Ints) -> dict[str, Floats]:
+    """Mean, its rest and m2 of groups of partials, by the formula of Chan et al.
+
+    Args:
+        parts: ``count``, ``mean``, ``mean_low`` and ``m2`` of each.
+        total: the groups' counts.
 
     Means are looked at as what they differ by from the lowest of their group, so that large ones that hardly differ
     keep their digits; what the merged mean has beyond a float64 goes to ``mean_low``, for it is missing in m2 else.
     """
     n = len(total)
+    count, mean, mean_low, m2 = (parts[name] for name in MOMENTS)
     weight = count.astype(np.float64)
     base = lowest(mean, group, n)
     above = np.where(count > 0, (mean - base[group]) + mean_low, 0.0)
     shift = np.bincount(group, weights=weight * above, minlength=n) / np.maximum(total, 1)
     off = np.where(count > 0, above - shift[group], 0.0)
-    merged = np.bincount(group, weights=m2 + weight * off * off, minlength=n)
+    merged = sums(m2 + weight * off * off, group, n)
     return {**_mean(base, shift, total), "m2": merged}
 
 

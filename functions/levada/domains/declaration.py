@@ -47,10 +47,16 @@ class Time:
     formats: tuple[str, ...]
     """Tried in order: strptime formats (``%d-%m-%Y %H:%M:%S``, ``%I:%M %p``, ``%b %d, %Y``), ``iso`` (ISO 8601, with
     or without fraction and offset), ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns``, or ``epoch`` (the number
-    of digits decides)."""
+    of digits decides). Last of all, ISO 8601 is tried: that is what a column of timestamps in Parquet becomes."""
     zone: str = "UTC"
     """IANA zone of times that name no offset. An hour that a clock shows twice counts as the earlier one; one that it
-    skips, as if it had not."""
+    skips, as the moment when it goes on."""
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The formats, and behind them that of columns of dates and times, which are no text in Parquet."""
+        last = "iso" if len(self.columns) == 1 else "%Y-%m-%d %H:%M:%S"  # half of two columns is no time
+        return self.formats if last in self.formats else (*self.formats, last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

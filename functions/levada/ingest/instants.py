@@ -42,7 +42,7 @@ def _separators(text: str, mark: str) -> str:
 
 
 def _parse(text: str, spec: Time) -> int:
-    for form in spec.formats:
+    for form in spec.tried:
         if form == "iso":
             found = _iso(text, spec.zone)
         elif form in timetexts.EPOCHS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -95,4 +96,4 @@ def _is_number(text: str, domain: Domain) -> bool:
     if domain.decimal and ("," if domain.decimal == "." else ".") in text:
         return False
     text = text.replace(",", ".")
-    return not text or _NUMBER.fullmatch(text) is not None
+    return not text or (_NUMBER.fullmatch(text) is not None and math.isfinite(float(text)))

@@ -49,7 +49,7 @@ def check(path: Path, domain: Domain) -> None:
         if len(schema.get_all_field_indices(name)) > 1:
             raise BadRecordError("repeated_column", f"the file has {name} more than once")
         kind = schema.field(name).type
-        if not _readable(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        if not _holds(kind):
             raise BadRecordError("column_type", f"{name} is {kind}: must be a number, a text, a time or a boolean")
     _check_groups(file.metadata, set(_wanted(schema, domain)))
 
@@ -138,8 +138,12 @@ def _wanted(schema: pa.Schema, domain: Domain) -> list[str]:
     """The columns that the domain reads: those it declares, and with open metrics whatever can hold a number."""
     there = [name for name in dict.fromkeys(schema.names) if len(schema.get_all_field_indices(name)) == 1]
     if domain.open_metrics and domain.long is None:
-        return [n for n in there if n in domain.columns or (not n.startswith("__") and _readable(schema.field(n).type))]
+        return [n for n in there if n in domain.columns or (not n.startswith("__") and _holds(schema.field(n).type))]
     return [name for name in domain.columns if name in there]
+
+
+def _holds(kind: pa.DataType) -> bool:
+    return _readable(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def _readable(kind: pa.DataType) -> bool:
@@ -154,8 +158,9 @@ def _column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return column
-    if pa.types.is_timestamp(kind):  # text without a zone, in UTC, and without a fraction where there is none
-        column = _whole_seconds(column.cast(pa.timestamp(kind.unit)), pa.timestamp("s"))
+    if pa.types.is_timestamp(kind):  # without a fraction where there is none, and with Z where it says what zone it is
+        text = _whole_seconds(column.cast(pa.timestamp(kind.unit)), pa.timestamp("s")).cast(pa.string())
+        return pc.binary_join_element_wise(text, pa.scalar("Z" if kind.tz else ""), "")
     elif pa.types.is_time(kind):
         column = _whole_seconds(column, pa.time32("s"))
     return column.cast(pa.string())

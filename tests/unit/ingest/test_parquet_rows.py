@@ -49,7 +49,7 @@ def column(path: Path, name: str) -> list[Any]:
         (pa.array([date(2024, 2, 29)]), ["2024-02-29"]),
         (pa.array([time(18, 30)], pa.time64("us")), ["18:30:00"]),
         (pa.array([NAIVE], pa.timestamp("us")), ["2024-02-29 18:00:00"]),
-        (pa.array([EVENING], pa.timestamp("ns", "UTC")), ["2024-02-29 18:00:00"]),
+        (pa.array([EVENING], pa.timestamp("ns", "UTC")), ["2024-02-29 18:00:00Z"]),
         (pa.array([NAIVE + timedelta(milliseconds=500)], pa.timestamp("ms")), ["2024-02-29 18:00:00.500"]),
     ],
 )
