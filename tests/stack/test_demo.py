@@ -14,6 +14,7 @@ import pytest
 
 from levadactl import embedded
 from levadactl.embedded import processes
+from tests import published
 
 pytestmark = pytest.mark.stack
 TIMEOUT_S = 280
@@ -80,6 +81,29 @@ def test_the_published_file_gives_the_figures_that_are_known_of_it(home: Path, a
     assert answer["verify"]["windows"] == 121641
     assert answer["verify"]["mismatches"] == 0
     assert answer["seconds"] > 0
+
+
+def test_rollups_and_capability_of_the_published_file(home: Path, air_quality_file: Path) -> None:
+    """C14, D15, D16: days and months of all 13 metrics equal one query over the file; KPI follow from limits."""
+    status, _ = levada(home, "limits", "set", "--metric", "co", "--lower", "0", "--upper", "4", "--from", "2004-04-01")
+    assert status == 0
+    status, out = levada(home, "rollups", "make", "--json")
+    assert status == 0
+    assert json.loads(out)["rollups"]["gold"] > 0
+    for period, unit in (("1d", "day"), ("1mo", "month")):
+        status, out = levada(home, "rollups", "ls", "--period", period, "--limit", "10000", "--json")
+        assert status == 0
+        published.assert_same(json.loads(out)["rollups"], published.rollups(air_quality_file, unit))
+
+    status, out = levada(home, "kpi", "--period", "1mo", "--limit", "100", "--json")
+    months = json.loads(out)["kpi"]
+    assert [row["start"][:7] for row in months] == [
+        *(f"2004-{month:02d}" for month in range(4, 13)),
+        *(f"2005-{month:02d}" for month in range(1, 5)),
+    ]
+    assert all(row["ppk"] is not None and row["within"] == "moving_range" for row in months)
+    status, out = levada(home, "rollups", "make", "--json")
+    assert json.loads(out)["rollups"]["objects"] == 0
 
 
 def test_what_the_demo_suggests_works_and_down_stops_it(home: Path) -> None:
