@@ -177,7 +177,7 @@ def _declaration(name: str, sample: Sample, found: Found) -> Iterator[str]:
         yield f'    long=Long(metric="{long[0].name}", value="{long[1].name}"{uom}),'
         yield "    open_metrics=True,  # or declare metrics, with their limits"
     elif metrics:
-        yield from _metrics(metrics)
+        yield from _metrics(metrics, {value for column in metrics for value in _sentinels(column)})
     else:
         yield from _events(name, left, keys)
     if sentinels := sorted({value for c in [*metrics, *(long or ())] for value in _sentinels(c)}):
@@ -222,7 +222,7 @@ def _keys(columns: Sequence[Column]) -> dict[str, str]:
     return {part: keys[part] for part in ("site", "unit", "series") if part in keys}
 
 
-def _metrics(columns: Sequence[Column]) -> Iterator[str]:
+def _metrics(columns: Sequence[Column], sentinels: set[float]) -> Iterator[str]:
     taken: set[str] = set()
     yield "    metrics={"
     for column in columns:
@@ -230,7 +230,6 @@ def _metrics(columns: Sequence[Column]) -> Iterator[str]:
         while short in taken:
             short += "_2"
         taken.add(short)
-        sentinels = _sentinels(column)
         valid = [value for value in column.numbers if value not in sentinels] or column.numbers
         yield f'        {_text(column.name)}: Metric("{short}"),  # {min(valid):g} … {max(valid):g} in the sample'
     yield "    },"

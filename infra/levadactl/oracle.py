@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from levada.domains.declaration import KEY_PARTS, Domain, Metric
+from levadactl.errors import LevadactlError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,6 +53,17 @@ class Truth:
     windows: Any = None
     """Arrow table of KEY, STATISTICS, ``stddev`` and QUANTILES: per metric and base window, half-open, aligned with
     1970-01-01."""
+
+
+def check(domain: Domain) -> None:
+    """Raises LevadactlError for a domain that one query over its source cannot recompute."""
+    strptime = all("%" in form and "%f" not in form and "%z" not in form for form in domain.time.formats)
+    plain = not (domain.missing or domain.decimal or domain.affixes or domain.needed or domain.optional)
+    scaled = any(metric.scale != 1 or metric.offset for metric in domain.metrics.values())
+    if not (domain.is_wide and strptime and plain and domain.time.zone == "UTC" and not scaled):
+        raise LevadactlError(
+            f"domain {domain.name}: verify recomputes wide domains with strptime formats in UTC and plain numbers only"
+        )
 
 
 def answer(db: DuckDBPyConnection, domain: Domain, *, empty: int, latest_us: int | None = None) -> Truth:

@@ -79,13 +79,16 @@ def _pair(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
         if first == second or not _reads([dates], ["iso", *_dates()]):
             continue
         forms = [f"{date} {clock}" for date in DATES for clock in CLOCKS]  # of two columns any separator will do
-        if _is_clock(clocks) and (found := _best((first, second), [dates, clocks], forms)):
+        if _is_clock(second, clocks) and (found := _best((first, second), [dates, clocks], forms)):
             return found
     return None
 
 
-def _is_clock(values: list[str]) -> bool:
+def _is_clock(name: str, values: list[str]) -> bool:
+    """Written as a time of day; a bare number is one only where the column's name says so."""
     some = [value for value in values[:LOOKED_AT] if value]
+    if all(value.isdecimal() for value in some) and not re.search(r"hour|hr|time|hh", name.lower()):
+        return False
     return bool(some) and sum(1 for value in some if _CLOCK.fullmatch(value)) >= SHARE * len(some)
 
 

@@ -19,7 +19,7 @@ from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES
 from levada.domains.declaration import Domain
 from levada.query.windows import served_windows
-from levadactl import sources
+from levadactl import oracle, sources
 from levadactl.compare import Difference, compare, plain, spread
 from levadactl.loading import Lake, Streams
 from levadactl.oracle import KEY, Truth
@@ -77,6 +77,7 @@ class Report:
 
 def verify_place(place: Place, domain: Domain, *, file: Path | None = None, tenant: str = "default") -> Report:
     """Verify a stack. Its windows must be those of the file, or, without one, of everything that bronze keeps."""
+    oracle.check(domain)
     lake = Lake.of(place)
     report = verify(lake, domain, truth_of(lake, domain, file=file, tenant=tenant), source=str(file or "bronze"))
     report.drained = Streams(place, lake).drained()

@@ -111,6 +111,14 @@ def test_a_permission_names_its_actions_and_resources(name: str, statement: dict
             assert re.search(r"-lake-\$\{AWS::AccountId\}-\$\{AWS::Region\}/[a-z]+/", resource), f"{name}: {resource}"
 
 
+@pytest.mark.parametrize("layer", ["bronze/", "silver/", "events/", "quarantine/stage=clean/", "checkpoints/clean/"])
+def test_clean_may_put_what_it_writes(layer: str) -> None:
+    role = load()["Resources"]["CleanRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    allowed = [text(one["Resource"]) for one in role if "s3:PutObject" in listed(one["Action"])]
+
+    assert any(f"/{layer}*" in resources for resources in allowed)
+
+
 def test_a_listing_is_held_to_prefixes() -> None:
     listings = [(name, s) for name, s in statements() if "s3:ListBucket" in s["Action"]]
 

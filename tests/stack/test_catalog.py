@@ -93,7 +93,10 @@ def test_partitions_of_silver_and_gold_are_registered_once(endpoint: str) -> Non
         again = handler(order, object())
         silent = handler({"source": "levada.test"}, object())
 
-    assert (first["catalog"], again["catalog"]) == ({"silver": 2, "gold": 1}, {"silver": 0, "gold": 0})
+    assert (first["catalog"], again["catalog"]) == (
+        {"silver": 2, "events": 0, "gold": 1},
+        {"silver": 0, "events": 0, "gold": 0},
+    )
     assert "catalog" not in silent
     table = glue.get_table(DatabaseName=DATABASE, Name="silver")["Table"]
     assert [k["Name"] for k in table["PartitionKeys"]] == list(catalog.KEYS)

@@ -1,4 +1,4 @@
-"""The Glue catalog: silver and gold as tables that Athena reads. The only module that uses awswrangler."""
+"""The Glue catalog: silver, events and gold as tables that Athena reads. The only module that uses awswrangler."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import pyarrow as pa
 
 from levada.core import lake
 from levada.core.partials import PARTIAL
-from levada.core.records import MEASUREMENT
+from levada.core.records import MEASUREMENT, event_schema
+from levada.domains.registry import registered
 from levada.ports import BlobStore
 
 KEYS = {"domain": "string", "date": "string"}
 """Partition columns, in the order of the object keys."""
+_FIELDS = {name: kind for domain in registered().values() for name, kind in domain.fields.items()}
 LAYERS: Mapping[str, pa.Schema] = {
     "silver": MEASUREMENT,
+    "events": event_schema(_FIELDS),
     "gold": PARTIAL.append(pa.field("shard", pa.string())).append(pa.field("generation", pa.int64())),
 }
 

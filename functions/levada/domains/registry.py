@@ -59,7 +59,7 @@ def _referred(name: str) -> Domain:
     module, _, attribute = name.partition(":")
     try:
         domain = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as err:
+    except (ImportError, AttributeError, ValueError) as err:
         raise ConfigError(f"LEVADA_DOMAINS_ENABLED names {name!r}: {err}") from err
     if not isinstance(domain, Domain):
         raise ConfigError(f"LEVADA_DOMAINS_ENABLED names {name!r}: must be a Domain, not {type(domain).__name__}")

@@ -32,6 +32,10 @@ SAMPLES: dict[str, tuple[bytes, list[str]]] = {
         b"year,month,day,hour,pm2.5,wind\n2010,1,1,0,NA,NW\n2010,1,1,1,129,NW\n2010,1,1,2,148,cv\n",
         ['columns=("year", "month", "day", "hour")', '"%Y %m %d %H"', 'missing=("NA",)', "window_s=3600"],
     ),
+    "a date, and hours as bare numbers behind other small numbers": (
+        b"n,dteday,season,hr,cnt\n1,2011-01-01,1,0,16\n2,2011-01-01,1,1,40\n3,2011-01-02,2,0,32\n",
+        ['columns=("dteday", "hr")', '"%Y-%m-%d %H"', '"season": Metric("season")', '"cnt": Metric("cnt")'],
+    ),
     "no header line, blanks between": (
         b"2004-03-31 03:38:15.757551 2 1 122.153\n2004-03-31 03:38:46.757551 3 1 122.1\n",
         ['formats=("%Y-%m-%d %H:%M:%S.%f",)', 'delimiters=" "', 'header=("column_1", "column_2"'],

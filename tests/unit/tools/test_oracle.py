@@ -13,7 +13,9 @@ import pytest
 
 from levada.domains.air_quality import AIR_QUALITY
 from levada.domains.declaration import Domain, Metric, Time
-from levadactl import events, sources
+from levada.domains.registry import registered
+from levadactl import events, oracle, sources
+from levadactl.errors import LevadactlError
 from levadactl.oracle import Truth
 from levadactl.sources import RawRecord, SourceError
 from tests.builders import pack, source_row
@@ -195,3 +197,11 @@ def test_a_plain_record_that_was_wrapped_to_be_sent_again_is_the_record_it_was()
     later = RawRecord("6553f100-000000000001", f"{9:056d}", "default", wrapped)
 
     assert sources.distinct([plain, later]) == [plain]
+
+
+@pytest.mark.parametrize("name", ["jobs", "telemetry", "sensor", "shop"])
+def test_a_domain_that_one_query_cannot_recompute_is_refused_by_name(name: str) -> None:
+    oracle.check(registered()["air_quality"])
+
+    with pytest.raises(LevadactlError, match=f"domain {name}: verify recomputes wide domains"):
+        oracle.check(registered()[name])
