@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,7 @@ class Driver:
         """The handler's answer, on adapters of its own."""
         left = remaining_ms or iter(lambda: 800_000, 0)
         context = SimpleNamespace(
-            aws_request_id="roles", function_name=function, get_remaining_time_in_millis=lambda: next(left)
+            aws_request_id=uuid.uuid4().hex, function_name=function, get_remaining_time_in_millis=lambda: next(left)
         )
         handler = importlib.import_module(HANDLERS[function]).handler
         with using(AwsDeps(config(self.place))), self._recording(function):
@@ -124,7 +125,6 @@ def drive(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     put_what_events_name(place)
     _events(driver, "IngestFilesFunction", "IngestHttpFunction", "CleanFunction", "AggregateFunction")
     _http(driver)
-    _files(driver, tmp_path)
     for co in (30.0, 31.0):  # the second time a shard goes on from what it has committed, with an outbox
         _today(driver, co)
         driver.deliver("raw", "CleanFunction")
@@ -140,6 +140,7 @@ def drive(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     _events(driver, "QueryFunction")
     day = {"domain": "jobs", "since": "2025-12-01T00:00:00Z", "until": "2025-12-02T00:00:00Z"}
     assert driver.run("QueryFunction", rest("GET", "/v1/events", query=day))["statusCode"] == 200
+    _files(driver, tmp_path)  # last: nobody delivers its rows
     return driver.made
 
 
@@ -195,13 +196,13 @@ def _http(driver: Driver) -> None:
 def _files(driver: Driver, tmp_path: Path) -> None:
     """A file that is refused, and one that takes longer than an invocation may."""
     place, s3_client = driver.place, driver.place.client("s3")
-    generate.write(tmp_path / "long.csv", n=30_000, seed=77)
+    generate.write(tmp_path / "long.csv", n=60_000, seed=77)
     s3_client.put_object(Bucket=place.bucket, Key="landing/air_quality/no.csv", Body=b"\x00\x01\x02 no table")
     driver.run("IngestFilesFunction", s3("landing/air_quality/no.csv"))
     s3_client.upload_file(str(tmp_path / "long.csv"), place.bucket, "landing/air_quality/long.csv")
 
     def short() -> Iterator[int]:
-        yield from [800_000] * 2
+        yield 800_000  # for the first block
         while True:
             yield 1_000
 
@@ -214,4 +215,5 @@ def _today(driver: Driver, co: float) -> None:
     for hours in (9, 8, 7, 6, 5, 4):
         at = now - timedelta(hours=hours)
         reading = row(0, Date=f"{at:%Y-%m-%d}", Time=f"{at:%H}:00:00", **{"CO(GT)": co})
-        driver.run("IngestHttpFunction", rest("POST", "/v1/event", body=compact(reading)))
+        answer = driver.run("IngestHttpFunction", rest("POST", "/v1/event", body=compact(reading)))
+        assert answer["statusCode"] == 202
