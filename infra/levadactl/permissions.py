@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 from levadactl.embedded.ministack import ACCOUNT, REGION
 
@@ -138,9 +138,18 @@ def _statement(written: Mapping[str, Any], names: _Names, service: set[tuple[str
     for action in _listed(written["Action"]):
         for resource in _listed(written["Resource"]):
             arn = names.arn(resource)
-            for prefix in condition:
-                by_lambda = action.startswith("logs:") or (action, arn) in service
-                yield Grant(action, arn, prefix, by_lambda)
+            by_lambda = action.startswith("logs:") or (action, arn) in service
+            if _applies(action, arn):
+                yield from (Grant(action, arn, prefix, by_lambda) for prefix in condition)
+
+
+def _applies(action: str, arn: str) -> bool:
+    """False for a pair that IAM knows nothing of, and that is there since a statement lists actions and resources."""
+    if "/index/" in arn:
+        return action == "dynamodb:Query"
+    if action in ("glue:CreateDatabase", "glue:GetDatabase"):
+        return ":table/" not in arn
+    return True
 
 
 def _service_calls(function: Mapping[str, Any], names: _Names) -> set[tuple[str, str]]:
@@ -160,7 +169,7 @@ def _service_calls(function: Mapping[str, Any], names: _Names) -> set[tuple[str,
 class _Names:
     """Physical names and ARNs of a template's resources."""
 
-    NAMED = {
+    NAMED: ClassVar = {
         "AWS::Kinesis::Stream": ("Name", "arn:aws:kinesis:{here}:stream/{name}"),
         "AWS::DynamoDB::Table": ("TableName", "arn:aws:dynamodb:{here}:table/{name}"),
         "AWS::SQS::Queue": ("QueueName", "arn:aws:sqs:{here}:{name}"),

@@ -25,6 +25,7 @@ VARIABLES = {
     "LEVADA_RAW_STREAM": "RawStreamName",
     "LEVADA_CLEAN_STREAM": "CleanStreamName",
     "LEVADA_FILES_FUNCTION": "IngestFilesFunctionName",
+    "LEVADA_ALERTS_TOPIC": "AlertsTopicArn",
 }
 """Variable of the functions to the stack's output that it is."""
 
@@ -43,6 +44,7 @@ def default_environment() -> str:
         "RawStreamName": "levada-raw",
         "CleanStreamName": "levada-clean",
         "IngestFilesFunctionName": "levada-ingest-files",
+        "AlertsTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:levada-alerts",
     }
     return environment(outputs, DEFAULT_PORT["up"])
 

@@ -1,12 +1,14 @@
-"""Every function's code in this process, on the real adapters, against a running stack: what does it ask of AWS?"""
+"""Every function's code in this process, on the real adapters, against a stack: what does it ask of AWS?"""
 
 from __future__ import annotations
 
 import importlib
-import os
+import json
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +16,17 @@ from typing import Any
 import pytest
 
 from levada.config import Config
+from levada.core import limits
+from levada.core.limits import CONTROL, SPECIFICATION, Limit, Register
+from levada.ingest.s3_event import parse as landed_keys
 from levada.wiring import AwsDeps, using
 from levadactl import cases, generate
-from levadactl.events import kinesis, ndjson_pack, rest, row, s3
-from levadactl.loading import Lake, close_idle_windows
+from levadactl.case import SHARD
+from levadactl.events import compact, kinesis, kinesis_records, ndjson_pack, rest, row, s3
+from levadactl.loading import Lake
 from levadactl.permissions import Call, calls
 from levadactl.places import Place
+from levadactl.triggers.model import Record
 from tests.conftest import load_event
 
 HANDLERS = {
@@ -31,6 +38,7 @@ HANDLERS = {
     "QueryFunction": "levada.query.handler",
 }
 CATALOG = "lake"
+AIR = "air_quality"
 
 
 class Driver:
@@ -45,9 +53,9 @@ class Driver:
         self._lock = threading.Lock()
         for name, value in place.child_environment({}).items():
             monkeypatch.setenv(name, value)
-        send = BaseClient._make_api_call  # type: ignore[attr-defined]
+        send: Callable[..., Any] = BaseClient._make_api_call  # type: ignore[attr-defined]
 
-        def recorded(client: Any, operation: str, params: dict[str, Any]) -> Any:
+        def recorded(client: Any, operation: str, params: Mapping[str, Any]) -> Any:
             if self._now is not None:
                 with self._lock:  # handlers put objects from several threads
                     self.made[self._now] |= set(calls(client.meta.service_model.endpoint_prefix, operation, params))
@@ -55,17 +63,15 @@ class Driver:
 
         monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
 
-    def run(self, function: str, event: dict[str, Any], *, remaining_ms: Iterator[int] | None = None) -> Any:
+    def run(self, function: str, event: Mapping[str, Any], *, remaining_ms: Iterator[int] | None = None) -> Any:
         """The handler's answer, on adapters of its own."""
-        deps = AwsDeps(config(self.place))
+        left = remaining_ms or iter(lambda: 800_000, 0)
         context = SimpleNamespace(
-            aws_request_id="role-test", function_name=f"levada-{function}", get_remaining_time_in_millis=lambda: 800_000
+            aws_request_id=uuid.uuid4().hex, function_name=function, get_remaining_time_in_millis=lambda: next(left)
         )
-        if remaining_ms is not None:
-            context.get_remaining_time_in_millis = lambda: next(remaining_ms)
         handler = importlib.import_module(HANDLERS[function]).handler
-        with using(deps), self._recording(function):
-            return handler(event, context)
+        with using(AwsDeps(config(self.place))), self._recording(function):
+            return handler(dict(event), context)
 
     @contextmanager
     def _recording(self, function: str) -> Iterator[None]:
@@ -75,6 +81,25 @@ class Driver:
         finally:
             self._now = None
 
+    def deliver(self, stream: str, function: str) -> None:
+        """All records of a stream, a batch per shard."""
+        kinesis, name = self.place.client("kinesis"), {"raw": self.place.raw_stream, "clean": self.place.clean_stream}
+        for shard in kinesis.list_shards(StreamName=name[stream])["Shards"]:
+            start = kinesis.get_shard_iterator(
+                StreamName=name[stream], ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )
+            page = kinesis.get_records(ShardIterator=start["ShardIterator"], Limit=10_000)["Records"]
+            records = [
+                Record(r["SequenceNumber"], r["PartitionKey"], r["Data"], r["ApproximateArrivalTimestamp"].timestamp())
+                for r in page
+            ]
+            if records:
+                number = int(shard["ShardId"].removeprefix("shardId-"))
+                self.run(function, kinesis_records(records, stream=stream, shard=number))
+
+    def archive(self, **detail: Any) -> Any:
+        return self.run("ArchiveFunction", {"source": "levada.test", "detail": {"idle_after_s": 0, **detail}})
+
 
 def config(place: Place) -> Config:
     return Config(
@@ -83,85 +108,112 @@ def config(place: Place) -> Config:
         raw_stream=place.raw_stream,
         clean_stream=place.clean_stream,
         files_function=place.function("ingest-files"),
+        alerts_topic=place.outputs["AlertsTopicArn"],
         catalog=CATALOG,
     )
 
 
 def drive(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, set[Call]]:
-    """Every event file, and beside them what the files cannot show. Returns the calls of each function."""
+    """Every event file, and beside them what the files cannot show. Returns the calls of each function.
+
+    The place must have no stream triggers: here this process delivers.
+    """
     driver = Driver(place, monkeypatch)
+    # The deployed function must not load first what is loaded here.
+    place.client("s3").put_bucket_notification_configuration(Bucket=place.bucket, NotificationConfiguration={})
+    _limits(place)
     put_what_events_name(place)
-    for case in cases.CASES:
-        if not case.error:
-            driver.run(case.function, load_event(f"{case.stage}/{case.name}"))
+    _events(driver, "IngestFilesFunction", "IngestHttpFunction", "CleanFunction", "AggregateFunction")
     _http(driver)
-    _files(driver, tmp_path)
-    _archive(driver)
+    for co in (30.0, 31.0):  # the second time a shard goes on from what it has committed, with an outbox
+        _today(driver, co)
+        driver.deliver("raw", "CleanFunction")
+        driver.deliver("clean", "AggregateFunction")
+    _today(driver, 32.0)
+    driver.deliver("raw", "CleanFunction")
+    driver.deliver("clean", "AggregateFunction")
+    _events(driver, "ArchiveFunction")
+    _many_objects(driver)
+    driver.archive(compact={"domain": AIR, "date": "2025-12-01"})
+    driver.archive(compact="due")
+    driver.archive(rollups="due")
+    _events(driver, "QueryFunction")
+    day = {"domain": "jobs", "since": "2025-12-01T00:00:00Z", "until": "2025-12-02T00:00:00Z"}
+    assert driver.run("QueryFunction", rest("GET", "/v1/events", query=day))["statusCode"] == 200
+    _files(driver, tmp_path)  # last: nobody delivers its rows
     return driver.made
+
+
+def _many_objects(driver: Driver) -> None:
+    """Batch by batch, so that silver has something to compact."""
+    for n in range(9):
+        pack = ndjson_pack([row(n)], source="roles/compaction", position=n)
+        driver.run("CleanFunction", kinesis([pack], shard=998, first=n + 1))
 
 
 def put_what_events_name(place: Place) -> None:
     """The objects under landing/ that event files speak of."""
-    from levada.ingest.s3_event import parse
-
     for case in cases.CASES:
         if case.function == "IngestFilesFunction" and not case.error:
-            for one in parse(case.build()):
+            for one in landed_keys(case.build()):
                 body = cases.landed(one.key)
                 if body is not None:
                     place.client("s3").put_object(Bucket=place.bucket, Key=one.key, Body=body)
 
 
+def _events(driver: Driver, *functions: str) -> None:
+    for n, case in enumerate(cases.CASES):
+        if case.function in functions and not case.error:
+            text = compact(load_event(f"{case.stage}/{case.name}")).decode()
+            # A shard of its own for each: what one has applied is not skipped in the next.
+            event = _parsed(text.replace(f"shardId-{SHARD:012d}", f"shardId-{1000 + n:012d}"))
+            driver.run(case.function, event)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(text)
+    return event
+
+
+def _limits(place: Place) -> None:
+    blobs = Lake.of(place).blobs
+    register = limits.load(blobs, AIR, "default")
+    for kind in (CONTROL, SPECIFICATION):
+        register.add(Limit(kind=kind, metric="co", lower=0.0, upper=4.0))
+    limits.store(blobs, AIR, "default", Register(register.limits, register.etag))
+
+
 def _http(driver: Driver) -> None:
-    boundary = "b"
-    lines = [f"--{boundary}", 'Content-Disposition: form-data; name="file"; filename="up.csv"', "", "Date;Time"]
-    body = "\r\n".join([*lines, f"--{boundary}--", ""]).encode()
-    upload = rest("POST", "/v1/upload", body=body, query={"domain": "air_quality"}, in_base64=True)
-    for headers in (upload["headers"], upload["multiValueHeaders"]):
-        headers["Content-Type"] = (
-            [f"multipart/form-data; boundary={boundary}"]
-            if headers is upload["multiValueHeaders"]
-            else f"multipart/form-data; boundary={boundary}"
-        )
-    answer = driver.run("IngestHttpFunction", upload)
-    assert answer["statusCode"] == 201, answer
-    run = rest("POST", "/v1/runs", body=b'{"key": "' + cases.LANDED.encode() + b'"}')
-    answer = driver.run("IngestHttpFunction", run)
-    assert answer["statusCode"] in (200, 202), answer
+    lines = ["--b", 'Content-Disposition: form-data; name="file"; filename="up.csv"', "", "Date;Time", "--b--", ""]
+    upload = rest("POST", "/v1/upload", body="\r\n".join(lines).encode(), query={"domain": AIR}, in_base64=True)
+    upload["headers"]["Content-Type"] = "multipart/form-data; boundary=b"
+    upload["multiValueHeaders"]["Content-Type"] = ["multipart/form-data; boundary=b"]
+    assert driver.run("IngestHttpFunction", upload)["statusCode"] == 201
+    run = rest("POST", "/v1/runs", body=compact({"key": cases.LANDED}))
+    assert driver.run("IngestHttpFunction", run)["statusCode"] in (200, 202)
 
 
 def _files(driver: Driver, tmp_path: Path) -> None:
-    place = driver.place
-    long, broken = "landing/air_quality/long.csv", "landing/air_quality/no.csv"
-    generate.write(tmp_path / "long.csv", n=30_000, seed=77)
-    place.client("s3").upload_file(str(tmp_path / "long.csv"), place.bucket, long)
-    place.client("s3").put_object(Bucket=place.bucket, Key=broken, Body=b"\x00\x01\x02 no table")
+    """A file that is refused, and one that takes longer than an invocation may."""
+    place, s3_client = driver.place, driver.place.client("s3")
+    generate.write(tmp_path / "long.csv", n=60_000, seed=77)
+    s3_client.put_object(Bucket=place.bucket, Key="landing/air_quality/no.csv", Body=b"\x00\x01\x02 no table")
+    driver.run("IngestFilesFunction", s3("landing/air_quality/no.csv"))
+    s3_client.upload_file(str(tmp_path / "long.csv"), place.bucket, "landing/air_quality/long.csv")
 
     def short() -> Iterator[int]:
-        yield from [800_000] * 3
+        yield 800_000  # for the first block
         while True:
             yield 1_000
 
-    driver.run("IngestFilesFunction", s3(broken))
-    driver.run("IngestFilesFunction", s3(long), remaining_ms=short())
+    driver.run("IngestFilesFunction", s3("landing/air_quality/long.csv"), remaining_ms=short())
 
 
-def _archive(driver: Driver) -> None:
-    place = driver.place
-    for n in range(9):  # as many objects of one day as make it due
-        driver.run(
-            "CleanFunction", kinesis([ndjson_pack([row(n)], source="role/c", position=n)], shard=998, first=n + 1)
-        )
-    lake = Lake.of(place)
-    close_idle_windows(place)
-    for detail in (
-        {"idle_after_s": 0, "compact": {"domain": "air_quality", "date": "2025-12-01"}},
-        {"idle_after_s": 0, "compact": "due"},
-        {"idle_after_s": 0, "rollups": "due"},
-    ):
-        driver.run("ArchiveFunction", {"source": "levada.test", "detail": detail})
-    assert any(lake.blobs.list("rollups/"))
-
-
-def environment_is_clean() -> bool:
-    return "AWS_PROFILE" not in os.environ
+def _today(driver: Driver, co: float) -> None:
+    """Readings of the last hours; what is beyond its limits is told while it is fresh."""
+    now = datetime.now(UTC)
+    for hours in (9, 8, 7, 6, 5, 4):
+        at = now - timedelta(hours=hours)
+        reading = row(0, Date=f"{at:%Y-%m-%d}", Time=f"{at:%H}:00:00", **{"CO(GT)": co})
+        answer = driver.run("IngestHttpFunction", rest("POST", "/v1/event", body=compact(reading)))
+        assert answer["statusCode"] == 202
