@@ -34,7 +34,7 @@ def domain(*formats: str, name: str = "sim") -> Domain:
     """Readings of a sensor; a window stays open for ever, so that all of them are in checkpoints."""
     return Domain(
         name=name,
-        time=Time(columns=("t",), formats=formats or ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S")),
+        time=Time(columns=("t",), formats=formats or ("%Y-%m-%dT%H:%M:%SZ", "%Y|%m|%d %H:%M:%S")),
         metrics={"a": Metric("a"), "b": Metric("b")},
         keys={"series": "sensor"},
         window_s=60,
@@ -44,13 +44,13 @@ def domain(*formats: str, name: str = "sim") -> Domain:
 
 FIXED = {"sim": domain()}
 BROKEN = {"sim": domain("%Y-%m-%dT%H:%M:%SZ")}
-"""Refuses a time with a blank in it."""
+"""Refuses a date with bars in it."""
 
 
 def reading(n: int, *, good: bool = True, **fields: Any) -> dict[str, Any]:
     """One row; what tells it from others is its ``a``."""
-    between = "T" if good else " "
-    time = f"2025-06-0{n // 1000 % 9 + 1}{between}{n // 60 % 24:02d}:{n % 60:02d}:00{'Z' if good else ''}"
+    day, clock = f"2025-06-0{n // 1000 % 9 + 1}", f"{n // 60 % 24:02d}:{n % 60:02d}:00"
+    time = f"{day}T{clock}Z" if good else f"{day.replace('-', '|')} {clock}"
     return {"domain": "sim", "sensor": f"s{n % 3}", "t": time, "a": n, "b": n / 2} | fields
 
 
