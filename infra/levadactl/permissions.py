@@ -1,10 +1,14 @@
-"""What each function's role allows, what a recorded AWS call needs, and whether the one covers the other."""
+"""What each function's role allows, what a recorded AWS call needs, and whether the one covers the other.
+
+``python -m levadactl.permissions`` writes the table in docs/security.md again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, ClassVar
 
 from levadactl.embedded.ministack import ACCOUNT, REGION
@@ -255,3 +259,16 @@ def markdown(template: Mapping[str, Any], catalog: str = "lake") -> str:
 def _short(grant: Grant) -> str:
     name = grant.resource.split(":", 5)[5].replace(f"levada-lake-{ACCOUNT}-{REGION}", "lake")
     return f"{name} ({grant.prefix})" if grant.prefix else name
+
+
+def write(doc: Path, template: Mapping[str, Any]) -> None:
+    """Put the table of this template in the place of the one that the page has."""
+    head, _, rest = doc.read_text().partition("| function |")
+    doc.write_text(head + markdown(template) + rest[rest.index("\n\n") + 1 :])
+
+
+if __name__ == "__main__":
+    from levadactl.embedded.state import project_root
+    from levadactl.embedded.templates import read_template
+
+    write(project_root() / "docs" / "security.md", read_template(project_root() / "template.yaml"))

@@ -125,11 +125,12 @@ def drive(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     put_what_events_name(place)
     _events(driver, "IngestFilesFunction", "IngestHttpFunction", "CleanFunction", "AggregateFunction")
     _http(driver)
-    for co in (30.0, 31.0):  # the second time a shard goes on from what it has committed, with an outbox
+    _spikes(driver)
+    for co in (1.5, 1.6):  # the second time a shard goes on from what it has committed, with an outbox
         _today(driver, co)
         driver.deliver("raw", "CleanFunction")
         driver.deliver("clean", "AggregateFunction")
-    _today(driver, 32.0)
+    _today(driver, 1.7)
     driver.deliver("raw", "CleanFunction")
     driver.deliver("clean", "AggregateFunction")
     _events(driver, "ArchiveFunction")
@@ -209,8 +210,23 @@ def _files(driver: Driver, tmp_path: Path) -> None:
     driver.run("IngestFilesFunction", s3("landing/air_quality/long.csv"), remaining_ms=short())
 
 
+def _spikes(driver: Driver) -> None:
+    """A reading a minute of two units until half an hour ago: one stands out in a window that aggregate
+    closes, the other in the last one, which archive closes."""
+    first = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=120)
+    for unit, spike in (("early", 60), ("late", 89)):
+        rows = [
+            {"timestamp": (first + timedelta(minutes=i)).isoformat(), "unit": unit, "temperature": 20 + i % 3}
+            for i in range(90)
+        ]
+        rows[spike]["temperature"] = 90
+        body = compact([{"domain": "telemetry", **one} for one in rows])
+        answer = driver.run("IngestHttpFunction", rest("POST", "/v1/events/batch", body=body))
+        assert json.loads(answer["body"])["failed"] == 0, answer
+
+
 def _today(driver: Driver, co: float) -> None:
-    """Readings of the last hours; what is beyond its limits is told while it is fresh."""
+    """Readings of the last hours."""
     now = datetime.now(UTC)
     for hours in (9, 8, 7, 6, 5, 4):
         at = now - timedelta(hours=hours)

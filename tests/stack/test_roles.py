@@ -50,4 +50,4 @@ def granted(function: str) -> list[Grant]:
 
 
 def test_the_docs_list_what_each_role_allows() -> None:
-    assert markdown(TEMPLATE) in (ROOT / "docs" / "security.md").read_text()
+    assert markdown(TEMPLATE) in (ROOT / "docs" / "security.md").read_text(), "run: python -m levadactl.permissions"
