@@ -58,7 +58,7 @@ smoke: .venv/.stamp ## A small file in and its windows out, in under a minute, o
 	$(BIN)/levada smoke $(ARGS)
 
 ##@ Develop
-.PHONY: dev check lint format types test-slow test-stack test-localstack test-samlocal test-samlocal-here simulate
+.PHONY: dev check lint format types test-slow test-stack test-localstack test-artifacts test-samlocal test-samlocal-here simulate
 dev: .venv/.stamp ## Make or refresh .venv from the lock
 
 .venv/.stamp: pyproject.toml requirements/dev.txt
@@ -96,6 +96,10 @@ large: .venv/.stamp ## A file larger than memory: loaded, killed half-way, exact
 .PHONY: fuzz
 fuzz: .venv/.stamp ## Every way in, fed with what nobody should send: make fuzz EXAMPLES=20000
 	LEVADA_FUZZ=$(or $(EXAMPLES),20000) $(PY) -m pytest tests/unit/ingest/test_fuzz.py $(ARGS)
+
+test-artifacts: .venv/.stamp ## What make build makes for this Python: imported alone, called once on a stack, built twice to the same bytes
+	$(MAKE) --no-print-directory build PYTHON_VERSION=$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	$(PY) -m pytest -m artifacts -rs $(ARGS)
 
 test-samlocal: .venv/.stamp ## Every event file in a container by sam local. PYTHON_VERSION=3.12; LAB=folder makes an engine and an image
 	$(if $(LAB),infra/sam-local/with-lab.sh "$(LAB)") $(MAKE) --no-print-directory test-samlocal-here \

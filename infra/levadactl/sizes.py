@@ -1,4 +1,4 @@
-"""Size and import time of every built function; fails when one is over its budget or built for another machine.
+"""Size, import time and memory of every built function; fails when one is over its budget or cannot run alone.
 
 `make sizes`, or python -m levadactl.sizes [--json] [--build-dir .aws-sam/build], after `make build`.
 """
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
+from levadactl.cases import CASES
 from levadactl.embedded.templates import read_template
 
 MIB = 1024 * 1024
@@ -34,29 +36,46 @@ BUDGETS_MIB = {
     "QueryFunction": 155,
     "ArchiveFunction": 190,
 }
-IMPORT_RUNS = 3
+RUNS = 3
 
 # What the Lambda runtime brings along; an artifact may import these and nothing else from outside itself.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
-IMPORT_PROBE = """
-import sys, time
+PROBE = """
+import importlib, json, resource, sys, time
 from importlib.machinery import PathFinder
-artifact, runtime, packages, module = sys.argv[1:]
+from types import SimpleNamespace
+artifact, runtime, packages, handler, event = sys.argv[1:]
 class Runtime:
     def find_spec(self, name, path=None, target=None):
         return PathFinder.find_spec(name, [runtime]) if name in packages.split(",") else None
 sys.path.insert(0, artifact)
 sys.meta_path.append(Runtime())
 sys.dont_write_bytecode = True
+module, _, attribute = handler.rpartition(".")
 started = time.perf_counter()
-__import__(module)
-print(time.perf_counter() - started)
+entry = getattr(importlib.import_module(module), attribute)
+found = {"import_s": time.perf_counter() - started}
+context = SimpleNamespace(aws_request_id="probe", function_name="probe", get_remaining_time_in_millis=lambda: 60_000)
+try:
+    found["answer"] = entry(json.loads(event), context)
+    found["error"] = ""
+except Exception as err:
+    found["answer"], found["error"] = str(err), type(err).__name__
+found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+found["modules"] = sorted({"pandas", "awswrangler", "numpy", "pyarrow"} & set(sys.modules))
+print(json.dumps(found))
 """
+"""Imports a handler with its artifact and the runtime's packages in reach and nothing else, and calls it once."""
+SETTINGS = {"AWS_DEFAULT_REGION": "us-east-1"} | {
+    f"LEVADA_{name}": name.lower() for name in ("BUCKET", "TABLE", "RAW_STREAM", "CLEAN_STREAM")
+}
+"""Names that a deployed function has; nothing is there under them, and the events of a probe ask for nothing."""
+MAY_IMPORT_PANDAS = frozenset({"ArchiveFunction"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One built function; ``import_s`` is a median of fresh interpreters, None where there is no such Python here."""
+    """One built function; times and memory are medians of fresh interpreters, None without such a Python here."""
 
     function: str
     handler: str
@@ -64,6 +83,8 @@ class Artifact:
     size_bytes: int
     budget_bytes: int
     import_s: float | None
+    peak_mib: float | None
+    """Resident memory after the import and one call that needs no store."""
     problems: tuple[str, ...]
 
 
@@ -113,21 +134,22 @@ def interpreter(runtime: str) -> str | None:
     return found if works else None
 
 
-def import_seconds(python: str, folder: Path, module: str) -> float:
-    """Median time to import a handler with nothing but its artifact and the runtime's boto3 in reach.
+def probe(python: str, folder: Path, handler: str, event: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """Import a handler from its artifact alone, in a fresh interpreter without site-packages, and call it once.
+
+    Returns ``import_s``, ``peak_mib``, ``answer``, ``error`` (name of what the handler raised) and which heavy
+    packages were imported.
 
     Raises:
         ImportError: with the child's last line; a missing dependency shows here and nowhere else before AWS.
     """
     site = str(Path(boto3.__file__).parents[1])
-    command = [python, "-I", "-S", "-c", IMPORT_PROBE, str(folder), site, ",".join(RUNTIME_PACKAGES), module]
-    seconds = []
-    for _ in range(IMPORT_RUNS):
-        run = subprocess.run(command, capture_output=True, text=True, check=False, env={})
-        if run.returncode != 0:
-            raise ImportError(run.stderr.strip().splitlines()[-1])
-        seconds.append(float(run.stdout.splitlines()[-1]))
-    return statistics.median(seconds)
+    command = [python, "-I", "-S", "-c", PROBE, str(folder), site, ",".join(RUNTIME_PACKAGES), handler]
+    run = subprocess.run([*command, json.dumps(event)], capture_output=True, text=True, check=False, env=dict(env))
+    if run.returncode != 0:
+        raise ImportError(run.stderr.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
 
 
 def inspect(function: str, handler: str, folder: Path, target: tuple[str, str]) -> Artifact:
@@ -138,14 +160,18 @@ def inspect(function: str, handler: str, folder: Path, target: tuple[str, str]) 
     problems = wrong_libraries(folder, runtime, architecture)[:3]
     if size > budget:
         problems.append(f"{size / MIB:.1f} MiB is over its budget of {BUDGETS_MIB[function]} MiB")
-    seconds = None
+    seconds = peak = None
     # Another architecture's libraries cannot be loaded here; this machine's own name for arm64 is aarch64.
     python = interpreter(runtime) if architecture == _machine() else None
     if python:
+        case = next(case for case in CASES if case.function == function and case.alone)
         try:
-            seconds = import_seconds(python, folder, handler.rpartition(".")[0])
+            runs = [probe(python, folder, handler, case.build(), SETTINGS) for _ in range(RUNS)]
         except ImportError as err:
             problems.append(f"cannot be imported from its artifact: {err}")
+        else:
+            seconds, peak = (statistics.median(one[name] for one in runs) for name in ("import_s", "peak_mib"))
+            problems += _calls(function, case.error, runs[0])
     return Artifact(
         function=function,
         handler=handler,
@@ -153,8 +179,16 @@ def inspect(function: str, handler: str, folder: Path, target: tuple[str, str]) 
         size_bytes=size,
         budget_bytes=budget,
         import_s=seconds,
+        peak_mib=peak,
         problems=tuple(problems),
     )
+
+
+def _calls(function: str, error: str, found: Mapping[str, Any]) -> Iterator[str]:
+    if found["error"] != error:
+        yield f"answers {found['error'] or 'nothing wrong'} where {error or 'no error'} is right: {found['answer']}"
+    if "pandas" in found["modules"] and function not in MAY_IMPORT_PANDAS:
+        yield "imports pandas: 150 ms and 40 MiB of every cold start"
 
 
 def _machine() -> str:
@@ -165,15 +199,16 @@ def show(artifacts: list[Artifact], console: Console) -> None:
     table = Table(box=None, header_style="bold")
     for heading in ("function", "runtime"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("bytes", "MiB", "budget", "import s"):
+    for heading in ("bytes", "MiB", "budget", "import s", "peak MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in artifacts:
         seconds = "-" if one.import_s is None else f"{one.import_s:.2f}"
         mib, budget = f"{one.size_bytes / MIB:.1f}", f"{one.budget_bytes / MIB:.0f}"
-        table.add_row(one.function, one.runtime, f"{one.size_bytes:,}", mib, budget, seconds)
+        peak = "-" if one.peak_mib is None else f"{one.peak_mib:.0f}"
+        table.add_row(one.function, one.runtime, f"{one.size_bytes:,}", mib, budget, seconds, peak)
     console.print(table)
     if any(one.import_s is None and not one.problems for one in artifacts):
-        console.print("import s: - where this machine has no such Python to try it with")
+        console.print("import s, peak MiB: - where this machine has no such Python to try it with")
     for one in artifacts:
         for problem in one.problems:
             console.print(f"{one.function}: {problem}", style="bold red", highlight=False, soft_wrap=True)

@@ -304,3 +304,12 @@ def test_the_makefile_builder_refuses_what_it_has_no_lock_for(tmp_path: Path) ->
         assert run.returncode != 0
         assert message in run.stderr
         assert not (tmp_path / "out").exists()
+
+
+def test_ci_files_call_targets_that_the_makefile_has() -> None:
+    targets = set(re.findall(r"(?m)^([a-z][a-z-]*):", (ROOT / "Makefile").read_text()))
+    for path in (ROOT / ".github" / "workflows" / "ci.yml", ROOT / ".ci" / "run"):
+        called = re.findall(r"(?:run: |step |\d\) step )make ([^#\n;&]+)", path.read_text())
+        assert called, path
+        names = {word for line in called for word in line.split() if re.fullmatch(r"[a-z][a-z-]*", word)}
+        assert names <= targets, f"{path.name}: {names - targets}"
