@@ -31,7 +31,9 @@ def rolled(air_quality_file: Path) -> MemoryDeps:
 
 def served(memory: MemoryDeps, period: str) -> list[dict[str, Any]]:
     with using(memory):
-        answer = query(rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": period, "limit": "10000"}), None)
+        answer = query(
+            rest("GET", "/v1/rollups", query={"domain": "air_quality", "period": period, "limit": "10000"}), None
+        )
     found = json.loads(answer["body"])
     assert found["next"] is None
     rows: list[dict[str, Any]] = found["rollups"]
