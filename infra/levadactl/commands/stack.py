@@ -118,7 +118,8 @@ def deploy(
     words = "nothing has changed" if done.action == "unchanged" else f"stack {target.stack_name} {done.action}"
     answer = {"place": target.name, "endpoint": target.endpoint_url, **asdict(done), "api_url": target.api_url}
     # What CloudFormation's own output says is AWS's name, which does not resolve here.
-    answer["outputs"] = {**done.outputs, "ApiUrl": target.api_url, "DeadLettersUrl": target.dead_letters_url}
+    here = {"ApiUrl": "api_url", "DeadLettersUrl": "dead_letters_url"}
+    answer["outputs"] = done.outputs | {n: getattr(target, attr) for n, attr in here.items() if n in done.outputs}
     console.answer(answer, as_json=as_json, human=f"{words} ({done.seconds:.1f} s)\n{_where(target)}")
 
 
