@@ -76,7 +76,10 @@ class Mailbox:
 
 
 def test_a_spike_is_an_anomaly_and_an_alert_that_subscribers_hear_of(embedded_stack: Place, tmp_path: Path) -> None:
-    """C19, D14: upload, then `levada anomalies`, `levada alerts`, and a subscriber of the topic."""
+    """C19, D14: upload, then `levada anomalies`, `levada alerts`, and a subscriber of the topic.
+
+    Whether the shard has seen newer rows of others (then all of this unit's are late) makes no difference.
+    """
     place, file = embedded_stack, tmp_path / "unit.csv"
     mailbox = Mailbox(place)
     file.write_text(readings(datetime.now(UTC)))

@@ -1,8 +1,11 @@
 """Anomalies: windows that stand out of their series, found as they close.
 
 What is judged is the mean of a window that closes for the first time, in the order of its series; windows without a
-value are passed by. A late partial of a closed window is not judged: history is not rewritten, what was found stays.
-Known of a series is one row of MEMORY, so that the result does not depend on how its windows are spread over batches.
+value are passed by. A window at or before the last one that was judged of its series is not: history is not rewritten,
+what was found stays. So a late partial of a closed window leaves no trace, but a series that lags behind its stream (a
+device that sends its backlog, a file behind another) is watched like any other, by what each commit brings of a window.
+Known of a series is one row of MEMORY, so that for rows on time the result does not depend on how its windows are
+spread over batches.
 """
 
 from __future__ import annotations
@@ -85,7 +88,7 @@ def detect(
         lines: control limits that are set.
     """
     watches = _Watches(domains)
-    rows = closed.filter(_judged(closed, watches))
+    rows = closed.filter(_judged(closed, watches, memory))
     if not rows.num_rows:
         return columns.empty(ANOMALY), memory
     known, at = _Known.of(memory, rows)
@@ -98,15 +101,31 @@ def detect(
     return found, known.to_table()
 
 
-def _judged(closed: pa.Table, watches: _Watches) -> pa.ChunkedArray:
-    """Which windows close for the first time, have a value, and are watched."""
-    fits = pc.and_(pc.equal(closed["late"], 0), pc.and_(pc.greater(closed["count"], 0), pc.is_finite(closed["mean"])))
+def _judged(closed: pa.Table, watches: _Watches, memory: pa.Table) -> pa.ChunkedArray:
+    """Which windows have a value, are watched, and may close for the first time."""
+    fits = pc.and_(pc.greater(closed["count"], 0), pc.is_finite(closed["mean"]))
+    if pc.any(pc.greater(closed["late"], 0)).as_py():
+        fits = pc.and_(fits, pc.or_(pc.equal(closed["late"], 0), _remembered(closed, memory)))
     domain, metric = (closed[name].cast(pa.string()) for name in ("domain", "metric"))
     for pair in pa.table({"domain": domain, "metric": metric}).group_by(["domain", "metric"]).aggregate([]).to_pylist():
         if watches.of(pair["domain"], pair["metric"]) is None:
             same = pc.and_(pc.equal(domain, pair["domain"]), pc.equal(metric, pair["metric"]))
             fits = pc.and_(fits, pc.invert(same))
     return pc.fill_null(fits, False)
+
+
+def _remembered(closed: pa.Table, memory: pa.Table) -> pa.ChunkedArray:
+    """Windows that their stream's memory reaches back to: of older ones it cannot tell whether they were judged."""
+    fits = pc.is_valid(closed["window_start"])
+    domain, tenant = (closed[name].cast(pa.string()) for name in ("domain", "tenant"))
+    starts = closed["window_start"].cast(pa.int64())
+    names = ["domain", "tenant", "us"]
+    last = pa.table([memory["domain"], memory["tenant"], memory["last_start"].cast(pa.int64())], names)
+    for stream in last.group_by(["domain", "tenant"]).aggregate([("us", "max")]).to_pylist():
+        same = pc.and_(pc.equal(domain, stream["domain"]), pc.equal(tenant, stream["tenant"]))
+        recent = pc.greater_equal(starts, stream["us_max"] - FORGET_US)
+        fits = pc.and_(fits, pc.or_(pc.invert(same), recent))
+    return fits
 
 
 class _Watches:
@@ -166,7 +185,7 @@ class _Known:
         return known, at[memory.num_rows :]
 
     def to_table(self) -> pa.Table:
-        """MEMORY without the series that would begin anew anyhow: nothing on time can come for them any more."""
+        """MEMORY without the series that would begin anew anyhow: nothing that is judged can come for them any more."""
         stream = ranks(self.names["domain"]).astype(np.int64) * self.names.num_rows + ranks(self.names["tenant"])
         _, of = np.unique(stream, return_inverse=True)
         newest = np.full(int(of.max()) + 1, NO_TIME, np.int64)

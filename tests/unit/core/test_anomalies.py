@@ -153,6 +153,42 @@ def test_a_late_partial_of_a_closed_window_is_not_judged_and_leaves_no_trace() -
     assert memory.equals(memory_alone)
 
 
+def test_a_series_behind_its_stream_is_watched_like_any_other() -> None:
+    """A device that sends its backlog: all its windows have long closed for the others (C19, D14)."""
+    others = partials(series([1.0, 1.0], start=500, name="b"))
+    backlog = series([*USUAL, 40.0])
+
+    found, _ = run([others, partials(backlog[:6], late=1), partials(backlog[6:], late=2)])
+
+    assert named(found) == [("a", 9, "we1"), ("a", 9, "zscore")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), VALUES), min_size=1, max_size=40), st.data())
+def test_no_window_is_judged_twice_or_out_of_order_however_late_it_comes(
+    rows: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    judged = [(at, value) for i, (at, value) in enumerate(rows) if at > max((b for b, _ in rows[:i]), default=-1)]
+    late = [data.draw(st.integers(0, 1)) for _ in rows]
+
+    found, memory = run([partials([("a", *row)], late=one) for row, one in zip(rows, late, strict=True)])
+
+    assert named(found) == sorted(("a", at, rule) for at, rule in by_hand(judged, WATCH))
+    assert [row["n"] for row in memory.to_pylist()] == [len(judged)]
+
+
+def test_late_windows_from_before_what_is_remembered_are_not_judged() -> None:
+    """Their series may have been forgotten since: it would be judged a second time."""
+    now = FORGET_US // HOUR_US + len(USUAL)
+    others, old = partials(series([1.0], start=now, name="b")), series([*USUAL, 40.0])
+
+    assert named(run([partials(old), others, partials(old, late=1)])[0]) == named(run([partials(old)])[0])
+    assert run([others, partials(old[:9], late=1)])[1]["series"].to_pylist() == ["b"]
+    assert named(run([others, partials(series([*USUAL, 40.0], start=len(USUAL)), late=1)])[0]) == [
+        ("a", 2 * len(USUAL), "we1"),
+        ("a", 2 * len(USUAL), "zscore"),
+    ]
+
+
 def test_a_window_that_comes_again_is_not_judged_again() -> None:
     window = partials(series([*USUAL, 40.0]))
 
