@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 from levada.clean.measured import slug
 from levada.domains.declaration import Domain
+from levadactl.domain_looking import Column, Sample, looked_at
 from levadactl.errors import LevadactlError
 from levadactl.proposed_times import Found, is_time, time_of
 
-MAX_LINES = 5000
-DELIMITERS = (";", "\t", "|", ",", " ")
-NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
-GROUPED = re.compile(r"[+-]?\d{1,3}(?P<mark>[,.' ])\d{3}((?P=mark)\d{3})*([.,]\d+)?")
-AFFIXES = "$€£%"
 SENTINELS = {-99.0, -99.9, -200.0, -999.0, -999.9, -9999.0, 9999.0, 99999.0, -1e20}
-MAX_MARKS = 4
 METRIC_NAMES = ("parameter", "metric", "analyte", "variable", "measurement", "indicator", "pollutant", "quantity")
 VALUE_NAMES = ("value", "val", "reading", "result", "concentration", "measurement")
 UOM_NAMES = ("unit", "units", "uom")
@@ -32,46 +25,11 @@ KEY_HINTS = (
 )
 
 
-@dataclass(slots=True)
-class Column:
-    """One column of the sample."""
-
-    name: str
-    values: list[str]
-    """Trimmed, of all rows."""
-    marks: list[str] = field(default_factory=list)
-    """Texts among numbers."""
-    grouped: str = ""
-    """What stands between thousands."""
-    affixes: str = ""
-    numbers: list[float] = field(default_factory=list)
-
-    @property
-    def is_number(self) -> bool:
-        return bool(self.numbers)
-
-    def distinct(self) -> int:
-        return len({value for value in self.values if value})
-
-
-@dataclass(slots=True)
-class Sample:
-    """A file that was looked at."""
-
-    columns: list[Column]
-    delimiter: str
-    has_header: bool
-
-    def named(self, names: Sequence[str]) -> Column | None:
-        lower = {column.name.lower(): column for column in self.columns}
-        return next((lower[name] for name in names if name in lower), None)
-
-
 def propose(name: str, body: bytes) -> str:
     """The source of a module that declares a domain.
 
     Args:
-        body: a CSV file; its first MAX_LINES lines are looked at.
+        body: a CSV file; its first lines are looked at (``domain_looking.MAX_LINES``).
 
     Raises LevadactlError: there is no table, or no time, in it.
     """
@@ -89,74 +47,12 @@ def propose(name: str, body: bytes) -> str:
     return "\n".join([f'"""{name}: say here what it is. Proposed from a sample: {verdict}."""', "", *lines]) + "\n"
 
 
-def looked_at(body: bytes) -> Sample:
-    """Raises LevadactlError."""
-    text = _decoded(body)
-    lines = [line for line in text.splitlines() if line.strip(" \t;,|")][:MAX_LINES]
-    if len(lines) < 2:
-        raise LevadactlError("the sample needs two lines at least")
-    delimiter = max(DELIMITERS, key=lambda mark: _fits(lines[:200], mark))
-    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
-    width = Counter(len(row) for row in rows).most_common(1)[0][0]
-    rows = [row for row in rows if len(row) == width]
-    has_header = not any(NUMBER.fullmatch(cell.strip()) for cell in rows[0]) and len(set(rows[0])) > len(rows[0]) // 2
-    names = [cell.strip() or f"column_{i}" for i, cell in enumerate(rows[0], 1)] if has_header else []
-    names = names or [f"column_{i}" for i in range(1, width + 1)]
-    rows = rows[1:] if has_header else rows
-    columns = [Column(n, [row[i].strip() for row in rows]) for i, n in enumerate(names)]
-    columns = [column for column in columns if any(column.values)]
-    for column in columns:
-        _as_numbers(column)
-    return Sample(columns, delimiter, has_header)
-
-
-def _decoded(body: bytes) -> str:
-    for encoding in ("utf-16",) if body[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252", "latin-1"):
-        try:
-            return body.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise LevadactlError("the sample is no text in UTF-8, UTF-16 or Windows-1252")
-
-
-def _fits(lines: Sequence[str], mark: str) -> tuple[float, int, int]:
-    counts = Counter(len(row) for row in csv.reader(lines, delimiter=mark))
-    width, n = counts.most_common(1)[0]
-    return (n / len(lines) if width > 1 else 0.0, -DELIMITERS.index(mark) if mark != " " else -9, width)
-
-
-def _as_numbers(column: Column) -> None:
-    """Fill in what the column says as numbers; leave it text when it is."""
-    values = [value for value in column.values if value]
-    ends = {mark for mark in AFFIXES if any(value.startswith(mark) or value.endswith(mark) for value in values)}
-    bare = [value.strip("".join(ends) + " ") for value in values]
-    mark = _thousands(bare)
-    texts = [value.replace(mark, "") if mark else value for value in bare]
-    good = [value for value in texts if NUMBER.fullmatch(value)]
-    odd = Counter(value for value in texts if not NUMBER.fullmatch(value))
-    if len(odd) > MAX_MARKS or 2 * len(good) < len(texts) or not good:
-        return
-    column.marks, column.grouped, column.affixes = list(odd), mark, "".join(sorted(ends))
-    column.numbers = [float(value.replace(",", ".")) for value in good]
-
-
-def _thousands(values: Sequence[str]) -> str:
-    """What stands between thousands: sure where a number can be read no other way, such as ``1,012.50``; and where all
-    commas stand before three digits while some numbers have none."""
-    grouped = [(value, match["mark"]) for value in values if (match := GROUPED.fullmatch(value))]
-    sure = Counter(mark for value, mark in grouped if not NUMBER.fullmatch(value))
-    if sure:
-        return sure.most_common(1)[0][0]
-    commas = [value for value in values if "," in value]
-    whole = [value for value in values if value.isdecimal()]
-    return "," if commas and whole and len(commas) == len([v for v, mark in grouped if mark == ","]) else ""
-
-
 def _declaration(name: str, sample: Sample, found: Found) -> Iterator[str]:
     left = [column for column in sample.columns if column.name not in found.columns]
     long = _long(sample)
     keys = _keys([c for c in left if c not in (long or ())])
-    metrics = [] if long else [c for c in left if c.is_number and c.name not in keys.values()]
+    numbers = [] if long else [c for c in left if c.is_number and c.name not in keys.values()]
+    metrics = [c for c in numbers if not (c.counts or c.identifies)]
     marks = sorted({mark for column in sample.columns if column.is_number for mark in column.marks})
     grouped = next((c.grouped for c in metrics if c.grouped), "")
     affixes = "".join(sorted({mark for c in metrics for mark in c.affixes}))
@@ -189,12 +85,11 @@ def _declaration(name: str, sample: Sample, found: Found) -> Iterator[str]:
         yield f'    decimal="{"." if grouped != "." else ","}",'
     if affixes:
         yield f'    affixes="{affixes}",'
-    if sample.delimiter not in ";,\t|":
-        yield f'    delimiters="{sample.delimiter}",'
-    if not sample.has_header:
-        yield "    # the file has no header line: name its columns here, and above"
-        yield f"    header={_tuple([c.name for c in sample.columns])},"
-    yield from (f"    window_s={found.window_s},", ")")
+    yield from _written(sample)
+    yield f"    window_s={found.window_s},"
+    if metrics or long:
+        yield from _left_out([c for c in left if c not in (*metrics, *(long or ())) and c.name not in keys.values()])
+    yield ")"
 
 
 def _long(sample: Sample) -> tuple[Column, ...] | None:
@@ -233,6 +128,26 @@ def _metrics(columns: Sequence[Column], sentinels: set[float]) -> Iterator[str]:
         valid = [value for value in column.numbers if value not in sentinels] or column.numbers
         yield f'        {_text(column.name)}: Metric("{short}"),  # {min(valid):g} … {max(valid):g} in the sample'
     yield "    },"
+
+
+def _written(sample: Sample) -> Iterator[str]:
+    """What the reader of the file must be told."""
+    if sample.delimiter not in ";,\t|":
+        yield f'    delimiters="{sample.delimiter}",'
+    if sample.row_names:
+        yield "    # the header line has no name for the first column"
+    elif not sample.has_header:
+        yield "    # the file has no header line: name its columns here, and above"
+    if sample.row_names or not sample.has_header:
+        yield f"    header={_tuple(sample.header)},"
+
+
+def _left_out(columns: Sequence[Column]) -> Iterator[str]:
+    """A comment that names what the declaration does not use: it stays in the raw rows, and in bronze."""
+    if columns:
+        names = ", ".join(f"{c.name}{f' ({c.why_not})' if c.why_not else ''}" for c in columns)
+        for line in wrap(f"Not used: {names}", 110, break_long_words=False):
+            yield f"    # {line}"
 
 
 def _events(name: str, columns: Sequence[Column], keys: dict[str, str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from levada.clean import times
 from levada.clean.decode import LINE
 from levada.clean.source import text
 from levada.domains.declaration import Domain
-from levada.ingest import dialect, readers, texts
+from levada.ingest import readers, texts
 from levada.ingest.content import CSV, PARQUET, survey
 from levada.ingest.files import BLOCK_BYTES, BLOCK_ROWS
 from levada.ingest.ledger import Plan
@@ -76,8 +76,7 @@ def split(
             parts, separator = readers.parquet_parts(path, domain, plan, progress), ","
         else:
             parts = replaying.parts_of(path, content, domain, plan)
-            head = texts.head_of(content, domain.encoding).partition(b"\n")[0]
-            separator = dialect.from_header(head, domain).delimiter
+            separator = readers.top_of(content, domain).dialect.delimiter
         _collect(parts, domain, rows, refused, done, on_rows)
         if done.rows > done.refused:
             _write(rows, base, separator, until_us, Path(scratch), done)

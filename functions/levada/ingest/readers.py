@@ -28,11 +28,9 @@ def first_progress(kind: str, content: Content, domain: Domain, spool: Path) -> 
         parquet_rows.check(spool, domain)
     if kind != CSV:
         return Progress()
-    header = _header(content, domain)
-    if not dialect.from_header(header, domain).has_header:
-        return Progress(offset=len(header) - len(header.removeprefix(dialect.BOM)))
-    started = Progress(offset=len(header), line=2)
-    started.counts["lines"] = 1
+    top = top_of(content, domain)
+    started = Progress(offset=top.size, line=top.lines + 1)
+    started.counts["lines"] = top.lines
     return started
 
 
@@ -86,17 +84,18 @@ class _UpTo:
 def _reader(content: Content, domain: Domain, plan: Plan) -> Callable[[Block, int], Part]:
     if plan.format == NDJSON:
         return ndjson_lines.read_block
-    form = dialect.from_header(_header(content, domain), domain)
+    form = top_of(content, domain).dialect
     return lambda block, line: csv_rows.read_block(block, line, form)
 
 
-def _header(content: Content, domain: Domain) -> bytes:
-    """The first line with its end."""
+def top_of(content: Content, domain: Domain) -> dialect.Top:
+    """What stands before the first row of a CSV file, and how its lines are written. Raises BadRecordError."""
     head = texts.head_of(content, domain.encoding)
-    end = head.find(b"\n") + 1
-    if not end and len(content.head) == HEAD_BYTES:
-        raise BadRecordError("header_too_long", f"no line end within the first {HEAD_BYTES} bytes")
-    return head[:end] if end else head
+    if len(content.head) == HEAD_BYTES:  # there is more: the last line may be cut
+        head = head[: head.rfind(b"\n") + 1]
+        if not head:
+            raise BadRecordError("header_too_long", f"no line end within the first {HEAD_BYTES} bytes")
+    return dialect.of_head(head, domain)
 
 
 def _skip(stream: Readable, size: int) -> None:

@@ -38,9 +38,10 @@ def declared(name: str) -> Domain:
     return domain
 
 
-def loaded(name: str, body: bytes, monkeypatch: pytest.MonkeyPatch) -> MemoryDeps:
+def loaded(domain: Domain, body: bytes, monkeypatch: pytest.MonkeyPatch) -> MemoryDeps:
     """The file through ingest and clean."""
-    monkeypatch.setattr(registry, "BUILT_IN", (declared(name),))
+    name = domain.name
+    monkeypatch.setattr(registry, "BUILT_IN", (domain,))
     registry.registered.cache_clear()
     config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
     memory = MemoryDeps(config=config)
@@ -101,7 +102,7 @@ def test_an_example_keeps_the_contract(path: Path, check: Check) -> None:
 def test_a_load_of_a_public_form_adds_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = getattr(public_sets, name)(3000, seed=11)
 
-    memory = loaded(name, made.body, monkeypatch)
+    memory = loaded(declared(name), made.body, monkeypatch)
 
     adds_up(memory, name, made.counts)
 
@@ -109,19 +110,20 @@ def test_a_load_of_a_public_form_adds_up(name: str, monkeypatch: pytest.MonkeyPa
 def test_what_the_examples_make_of_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     line = '1,02/01/2020 12:00:01 AM,02/01/2020 12:14:00 AM,3.10,7,card,"$1,012.50"\n'
     head = "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,trip_distance,PULocationID,payment_type,total_amount\n"
-    (trip,) = rows(loaded("taxi", (head + line).encode(), monkeypatch), "events/")
+    (trip,) = rows(loaded(declared("taxi"), (head + line).encode(), monkeypatch), "events/")
     assert (trip["time"].isoformat(), trip["entity_id"]) == ("2020-02-01T05:00:01+00:00", "7")
     assert (trip["value"], trip["distance"], trip["paid"]) == (1012.5, 3.1, "card")
 
     made = public_sets.openaq(200, seed=3)
-    ozone = {r["value"] for r in rows(loaded("openaq", made.body, monkeypatch), "silver/") if r["metric"] == "ozone"}
+    air = rows(loaded(declared("openaq"), made.body, monkeypatch), "silver/")
+    ozone = {row["value"] for row in air if row["metric"] == "ozone"}
     assert ozone <= {40.0, None}  # ppm and ppb are one thing
 
 
 def test_revenue_is_the_ledgers(monkeypatch: pytest.MonkeyPatch) -> None:
     made = public_sets.taxi(2000, seed=5)
 
-    events = rows(loaded("taxi", made.body, monkeypatch), "events/")
+    events = rows(loaded(declared("taxi"), made.body, monkeypatch), "events/")
 
     assert round(sum(100 * row["value"] for row in events)) == made.counts["revenue"]
 
@@ -130,7 +132,7 @@ def test_revenue_is_the_ledgers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_400_000_rows_of_one_load_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     made = public_sets.household(400_000, seed=1)
 
-    memory = loaded("household", made.body, monkeypatch)
+    memory = loaded(declared("household"), made.body, monkeypatch)
 
     adds_up(memory, "household", made.counts)
     assert made.counts["rows"] + made.counts["bad"] == 400_000
@@ -149,7 +151,7 @@ def test_a_file_without_a_header_line_loses_no_line(monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.setattr("tests.unit.domains.test_add_a_domain.declared", lambda name: domain)
 
-    memory = loaded("motes", "\n".join([*lines, "2004-03-31 03"]).encode(), monkeypatch)
+    memory = loaded(declared("motes"), "\n".join([*lines, "2004-03-31 03"]).encode(), monkeypatch)
 
     assert {r["value"] for r in rows(memory, "silver/")} == {100.5 + n for n in range(50)}
     assert [r["line"] for r in rows(memory, "quarantine/")] == [51]

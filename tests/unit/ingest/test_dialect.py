@@ -8,7 +8,8 @@ import pytest
 
 from levada.core.errors import BadRecordError
 from levada.domains.air_quality import AIR_QUALITY
-from levada.ingest.dialect import BOM, Dialect, from_header
+from levada.domains.declaration import Time
+from levada.ingest.dialect import BOM, MAX_PREAMBLE, Dialect, from_header, of_head
 from tests.unit.ingest.support import TINY
 
 NAMES = ("t", "id", "a", "b")
@@ -86,6 +87,57 @@ def test_a_file_without_a_header_line_has_the_columns_that_its_domain_names(line
 def test_a_header_that_lacks_a_column_is_no_row() -> None:
     with pytest.raises(BadRecordError, match="lacks b;"):
         from_header(b"t;id;a\n", HEADLESS)
+
+
+def test_a_column_without_a_name_may_be_required_by_its_place() -> None:
+    """As the first one of ElectricityLoadDiagrams, which holds the times."""
+    loads = replace(TINY, time=Time(columns=("column_1",), formats=("iso",)), keys={}, constants={"series": "x"})
+
+    assert from_header(b'"";"a";"b"', loads) == Dialect(";", ("column_1", "a", "b"), 3)
+    assert from_header(b"a;b;\n", replace(loads, time=Time(columns=("column_3",), formats=("iso",)))).named == 3
+
+
+def test_a_header_line_that_lacks_the_name_of_the_first_column_means_the_others() -> None:
+    """R writes row names so; OccupancyDetection is such a file."""
+    rows = replace(TINY, header=("row", *NAMES))
+
+    assert from_header(b"t,id,a,b\n", rows) == Dialect(",", ("row", *NAMES), 5)
+    assert from_header(b"row,t,id,a,b\n", rows) == Dialect(",", ("row", *NAMES), 5)
+
+
+PREAMBLE = b"# Station 12; all times UTC\nexported 2024-05-01, by hand\n\n"
+
+
+@pytest.mark.parametrize("bom", [b"", BOM])
+def test_the_header_line_may_stand_behind_a_preamble(bom: bytes) -> None:
+    head = bom + PREAMBLE + b"t;id;a;b\n2024-01-01;s;1;2\n"
+
+    found = of_head(head, TINY)
+
+    assert (found.dialect, found.lines) == (Dialect(";", NAMES, 4), 4)
+    assert head[found.size :] == b"2024-01-01;s;1;2\n"
+
+
+def test_a_header_line_may_begin_like_a_comment() -> None:
+    named = replace(TINY, time=Time(columns=("#t",), formats=("iso",)))
+
+    assert of_head(b"# a comment\n#t;id;a;b\n", named).lines == 2
+
+
+@pytest.mark.parametrize(("bom", "comments"), [(b"", 0), (BOM, 0), (b"", 2), (BOM, 2)])
+def test_comments_may_stand_before_the_first_row_of_a_file_without_a_header_line(bom: bytes, comments: int) -> None:
+    head = bom + b"# made by hand\n" * comments + b"2024-01-01;s;1,5;2,5;x\n"
+
+    found = of_head(head, HEADLESS)
+
+    assert (found.dialect.has_header, found.dialect.delimiter, found.lines) == (False, ";", comments)
+    assert head[found.size :] == b"2024-01-01;s;1,5;2,5;x\n"
+
+
+@pytest.mark.parametrize("head", [b"t;id;a\n" * 3, b"x\n" * MAX_PREAMBLE + b"t;id;a;b\n", b"", b"\n\n"])
+def test_without_a_header_line_the_first_line_is_what_is_wrong(head: bytes) -> None:
+    with pytest.raises(BadRecordError, match="lacks"):
+        of_head(head, TINY)
 
 
 def test_of_several_separators_the_one_that_finds_most_columns_counts() -> None:
