@@ -68,7 +68,8 @@ def objects_and_columns_give_the_same(subject: Subject) -> None:
     objects, texts = subject.cleaned(), subject.cleaned()
     objects.run([objects.pack(*subject.examples)])
     names = list(dict.fromkeys(name for item in subject.examples for name in item))
-    texts.run([texts.table({name: [_text(item.get(name)) for item in subject.examples] for name in names})])
+    mark = subject.domain.decimal or "."
+    texts.run([texts.table({name: [_text(item.get(name), mark) for item in subject.examples] for name in names})])
     _none_refused(texts)
     _same(_content(objects), _content(texts), "as columns of text")
 
@@ -200,7 +201,10 @@ def _same(one: Counter[str], other: Counter[str], how: str) -> None:
     _must(one == other, f"{how}: only before {list(one - other)[:2]}, only then {list(other - one)[:2]}")
 
 
-def _text(value: object) -> str:
+def _text(value: object, mark: str) -> str:
+    """As a file of the domain would have it, whose decimals stand behind the mark."""
     if value is None:
         return ""
+    if isinstance(value, float):
+        return json.dumps(value).replace(".", mark)
     return value if isinstance(value, str) else json.dumps(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -83,10 +82,13 @@ def looked_at(body: bytes) -> Sample:
     if len(lines) < 2:
         raise LevadactlError("the sample needs two lines at least")
     delimiter = max(DELIMITERS, key=lambda mark: _fits(lines[:200], mark))
-    everything = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
+    everything = _read(lines, delimiter)
     width, _ = _width(everything)
     first = next(i for i, row in enumerate(everything) if len(row) == width and not row[0].startswith("#"))
-    above = everything[first - 1] if first else []
+    top = first - 1
+    while top > 0 and len(everything[top - 1]) == width and _names_columns(everything[top - 1]):  # units stand below
+        top -= 1
+    above = everything[top] if first else []
     rows = [row for row in everything[first:] if len(row) == width]
     has_header, row_names = _names_columns(rows[0]), len(above) == width - 1 and _names_columns(above)
     if has_header:
@@ -117,8 +119,15 @@ def _decoded(body: bytes) -> str:
     raise LevadactlError("the sample is no text in UTF-8, UTF-16 or Windows-1252")
 
 
+def _read(lines: Sequence[str], mark: str) -> list[list[str]]:
+    """Fields of each line; several blanks separate as one does, as they do for the reader."""
+    if mark == " " and not any('"' in line for line in lines):
+        return [line.split() for line in lines]
+    return list(csv.reader(lines, delimiter=mark))
+
+
 def _fits(lines: Sequence[str], mark: str) -> tuple[float, int, int]:
-    width, n = _width(list(csv.reader(lines, delimiter=mark)))
+    width, n = _width(_read(lines, mark))
     return (n / len(lines) if width > 1 else 0.0, -DELIMITERS.index(mark) if mark != " " else -9, width)
 
 

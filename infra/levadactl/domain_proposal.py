@@ -19,8 +19,8 @@ METRIC_NAMES = ("parameter", "metric", "analyte", "variable", "measurement", "in
 VALUE_NAMES = ("value", "val", "reading", "result", "concentration", "measurement")
 UOM_NAMES = ("unit", "units", "uom")
 KEY_HINTS = (
-    ("series", ("station", "sensor", "series", "device", "meter", "mote", "node", "location")),
-    ("unit", ("unit", "machine", "vehicle", "equipment", "line", "plant", "household")),
+    ("series", ("station", "sensor", "series", "device", "meter", "mote", "node", "location", "tag", "channel")),
+    ("unit", ("unit", "machine", "asset", "vehicle", "equipment", "line", "plant", "household")),
     ("site", ("site", "city", "factory", "region", "country", "zone", "building")),
 )
 

@@ -15,14 +15,27 @@ from levada.domains.declaration import Time
 
 DATES = ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
          "%d-%b-%Y", "%d-%b-%y", "%Y%m%d")  # fmt: skip
-CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p", "%H%M", "%H", "%H:%M:%S.%f")
+CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p", "%H%M", "%H", "%H:%M:%S.%f",
+          "%I:%M:%S.%f %p")  # fmt: skip
+WHOLE = ("%a, %d %b %Y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z")
+"""Of mails and web servers."""
+COMPACT = ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%MZ", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d%H")
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y")
 _CLOCK = re.compile(r"\d{1,2}([:.h]\d{2}){0,2}([.,]\d+)?( ?[AaPp]\.?[Mm]\.?)?|\d{4}")
 SEPARATORS = ("-", "/", ".")
 JOINTS = (" ", "T", ", ")
 SHARE = 0.97
 """Share of the texts that a form must read: a sample has bad rows, too."""
 LOOKED_AT = 500
-PARTS = (("year", "%Y"), ("month", "%m"), ("day", "%d"), ("hour", "%H"), ("minute", "%M"), ("second", "%S"))
+PARTS = (
+    (("year", "yyyy", "yy", "yr"), "%Y"),
+    (("month", "MM", "mo"), "%m"),
+    (("day", "dd", "dy"), "%d"),
+    (("hour", "hh", "hr"), "%H"),
+    (("minute", "mm", "mn", "min"), "%M"),
+    (("second", "ss", "sec"), "%S"),
+)
+"""Names of columns that hold a part; where upper case tells months from minutes it must be as it is here."""
 WINDOWS = (60, 300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 
 
@@ -40,7 +53,10 @@ class Found:
 
 def time_of(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
     """The first column, or two columns side by side, or columns of year, month and day, that read as times."""
-    return _by_parts(columns) or _single(columns) or _pair(columns) or _date_alone(columns) or _number(columns)
+    for some in (_by_parts, _single, _pair, _compact, _date_alone, _number):
+        if (found := some(columns)) is not None:
+            return found
+    return None
 
 
 def is_time(values: list[str]) -> bool:
@@ -49,8 +65,13 @@ def is_time(values: list[str]) -> bool:
 
 
 def _by_parts(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
-    names = {name.strip().lower(): (name, values) for name, values in columns}
-    found = [(*names[part], code) for part, code in PARTS if part in names]
+    exact = {name.strip(" #"): (name, values) for name, values in columns}
+    lower = {name.lower(): column for name, column in exact.items() if name != "MM"}
+    found = []
+    for names, code in PARTS:
+        hit = next((exact.get(name) or lower.get(name) for name in names if name in exact or name in lower), None)
+        if hit is not None:
+            found.append((*hit, code))
     if len(found) < 3 or found[2][2] != "%d":
         return None
     return _best(
@@ -61,7 +82,14 @@ def _by_parts(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
 def _single(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
     for name, values in columns:
         with_clock = any(":" in value for value in values[:LOOKED_AT])
-        if with_clock and (found := _best((name,), [values], ["iso"]) or _best((name,), [values], list(_forms()))):
+        if with_clock and (found := _best((name,), [values], ["iso"]) or _best((name,), [values], [*WHOLE, *_forms()])):
+            return found
+    return None
+
+
+def _compact(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
+    for name, values in columns:
+        if found := _best((name,), [values], list(COMPACT)):
             return found
     return None
 
@@ -94,7 +122,7 @@ def _is_clock(name: str, values: list[str]) -> bool:
 
 def _date_alone(columns: Sequence[tuple[str, list[str]]]) -> Found | None:
     for name, values in columns:
-        if found := _best((name,), [values], ["iso"]) or _best((name,), [values], list(_dates())):
+        if found := _best((name,), [values], ["iso"]) or _best((name,), [values], [*_dates(), *MONTHS]):
             return found
     return None
 
@@ -136,16 +164,16 @@ def _best(names: tuple[str, ...], texts: list[list[str]], forms: list[str]) -> F
     good = _reads(texts, forms)
     if not good:
         return None
-    ranked = sorted(good, key=lambda form: -_order(texts, form))
+    # who counts to twelve twice a day writes the month first
+    ranked = sorted(good, key=lambda form: (-_order(texts, form), "%p" in form and not form.startswith("%m")))
     best = ranked[0]
-    equal = [form for form in ranked[1:] if _order(texts, form) == _order(texts, best)]
-    doubt = f"a guess: {equal[0]} reads them all, too" if equal else ""
     parsed = _parsed(texts, best)
+    equal = [f for f in ranked[1:] if _order(texts, f) == _order(texts, best) and _parsed(texts, f) != parsed]
+    doubt = f"a guess: {equal[0]} reads them all, too" if equal else ""
     if best == "epoch" and not 946_684_800 <= min(parsed, default=0) < 4_102_444_800:
         return None
-    local = not (
-        best == "epoch" or (best == "iso" and any(t.rstrip().endswith(("Z", "z")) or "+" in t for t in texts[0]))
-    )
+    named = best in ("epoch", *WHOLE) or best.endswith("Z")
+    local = not named and not (best == "iso" and any(t.rstrip().endswith(("Z", "z")) or "+" in t for t in texts[0]))
     return Found(names, (best,), local, doubt, _window(parsed))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,11 @@ import pyarrow.csv as pacsv
 
 from levada.clean.decode import LINE
 from levada.ingest.blocks import Block
-from levada.ingest.dialect import Dialect
+from levada.ingest.dialect import BLANK, QUOTE, Dialect
 from levada.ingest.parts import BadLine, Part, text_of, too_long
+
+SEVERAL_BLANKS = re.compile(rb" {2,}")
+EDGE_BLANKS = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
 
 
 def read_block(block: Block, first_line: int, dialect: Dialect) -> Part:
@@ -25,6 +29,8 @@ def read_block(block: Block, first_line: int, dialect: Dialect) -> Part:
     if block.too_long:
         return Part(block.end, first_line + 1, bad=[too_long(first_line, block.data)])
     data = block.data if block.data.endswith(b"\n") else block.data + b"\n"
+    if dialect.delimiter == BLANK and QUOTE.encode() not in data:  # columns of one width: several blanks are one
+        data = SEVERAL_BLANKS.sub(b" ", EDGE_BLANKS.sub(b"", data))
     part = Part(block.end, first_line + data.count(b"\n"))
     tables = list(_good(data, first_line, dialect, part)) or [_no_rows(dialect)]
     rows = pa.concat_tables(tables).combine_chunks()

@@ -11,6 +11,7 @@ from levada.domains.declaration import Domain
 BOM = b"\xef\xbb\xbf"
 RESERVED_PREFIX = "__"
 COMMENT = b"#"
+BLANK, QUOTE = " ", '"'
 MAX_PREAMBLE = 100
 """Lines among which the header line is looked for: titles, comments and units may stand before it."""
 
@@ -51,6 +52,8 @@ def of_head(head: bytes, domain: Domain) -> Top:
     """
     lines = head.split(b"\n", MAX_PREAMBLE)[:MAX_PREAMBLE]
     found, before = _named(lines, domain)
+    while found is not None and before < len(lines) and lines[before].startswith(COMMENT):  # units, say
+        before += 1
     if found is None:
         first = next((i for i, line in enumerate(lines) if not line.removeprefix(BOM).startswith(COMMENT)), 0)
         found = from_header(lines[first], domain)
@@ -112,6 +115,8 @@ def _headless(candidates: list[tuple[str, list[str]]], domain: Domain) -> Dialec
 
 def split(text: str, delimiter: str) -> list[str]:
     """Fields of one line, trimmed, without their quotes."""
+    if delimiter == BLANK and QUOTE not in text:
+        return text.split()
     try:
         return [field.strip() for field in next(csv.reader([text], delimiter=delimiter), [])]
     except csv.Error:  # a field larger than the reader takes: no header has one

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from levadactl.domain_contract import CHECKS, Subject
 from levadactl.domain_proposal import propose
 from levadactl.domains import found
 from tests.unit.domains.test_add_a_domain import counters, loaded, rows
@@ -45,6 +46,32 @@ FORMS: dict[str, tuple[str, str, int, int]] = {
         3,
         3,
     ),
+    "columns of one width, and a line of units": (
+        "#YY MM DD hh mm WDIR  WSPD\n#yr mo dy hr mn degT  m/s\n2016 01 01 00 00  5   1.5\n2016 01 01 00 10 35  11.5\n",
+        'columns=("#YY", "MM", "DD", "hh", "mm")',
+        2,
+        2,
+    ),
+    "times of a control system": (
+        "Tag;Timestamp;Value\nTT001;01/15/2016 12:00:01.250 AM;1,5\nTT002;01/15/2016 12:00:02.250 AM;2,5\n",
+        '"%m/%d/%Y %I:%M:%S.%f %p"',
+        2,
+        2,
+    ),
+    "times without marks": ("ts;v\n20160101T001000Z;1.5\n20160101T002000Z;2.5\n", '"%Y%m%dT%H%M%SZ"', 2, 2),
+    "times of a mail": (
+        "at;ms\nFri, 01 Jan 2016 00:00:13 GMT;8\nFri, 01 Jan 2016 00:00:14 GMT;9\n",
+        'formats=("%a, %d %b %Y %H:%M:%S GMT",),\n',
+        2,
+        2,
+    ),
+    "months": ("Month,Passengers\n1949-01,112\n1949-02,118\n", '"%Y-%m"', 2, 2),
+    "thousands and decimals as in German": (
+        "Zeit;kW;Last\n01.01.2016 00:00;1.234,56;45,5%\n01.01.2016 00:15;2.345,60;46,5%\n",
+        'thousands=".",\n    decimal=",",\n    affixes="%"',
+        2,
+        2,
+    ),
     "numbers of rows, identifiers and switches": (
         (
             "No,at,CustomerID,motion,kW\n1,2020-01-01T00:00Z,17,true,1.5\n2,2020-01-01T00:01Z,19,false,2.5\n"
@@ -65,7 +92,9 @@ def test_a_proposed_domain_loads_every_row_of_its_sample(
     source = propose("trial", text.encode())
     assert says in source
     (tmp_path / "trial.py").write_text(source)
-    ((domain, _),) = found(str(tmp_path / "trial.py"))
+    ((domain, examples),) = found(str(tmp_path / "trial.py"))
+    for check in CHECKS:
+        check(Subject(domain, examples))
 
     memory = loaded(domain, text.encode(), monkeypatch)
 
