@@ -37,7 +37,7 @@ def test_a_client_is_what_boto3_would_have_made(service: str, endpoint: str, mon
     assert ours.meta.region_name == theirs.meta.region_name == "eu-central-1"
     assert ours.meta.service_model.api_version == theirs.meta.service_model.api_version
     assert ours.meta.config.retries == theirs.meta.config.retries
-    assert {"mode": "standard", "total_max_attempts": 5} == ours.meta.config.retries
+    assert ours.meta.config.retries == {"mode": "standard", "total_max_attempts": 5}
     assert set(ours.meta.service_model.operation_names) == set(theirs.meta.service_model.operation_names)
 
 
@@ -49,7 +49,7 @@ def test_options_replace_the_settings_of_a_client() -> None:
 
 
 def test_a_service_that_no_function_has_a_client_of_is_refused_by_name() -> None:
-    with pytest.raises(UnknownServiceError, match="'ec2'.*dynamodb, kinesis"):
+    with pytest.raises(UnknownServiceError, match=r"'ec2'.*dynamodb, kinesis"):
         Clients().make("ec2")
 
 
