@@ -70,9 +70,10 @@ dev: .venv/.stamp ## Make or refresh .venv from the lock
 
 check: lint types test ## Lint, types and tests: do this before you push
 
-lint: .venv/.stamp ## Style, formatting and the template's linter
+lint: .venv/.stamp ## Style, formatting, the template's linter, and the linter of the functions' roles
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/cfn-lint
+	$(PY) -m levadactl.rolelint
 
 format: .venv/.stamp ## Let ruff fix what it can
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

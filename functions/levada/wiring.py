@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from levada.config import Config
 
 if TYPE_CHECKING:
+    from levada.adapters.clients import Clients
     from levada.ports import (
         AlertSink,
         BlobStore,
@@ -71,12 +72,14 @@ class AwsDeps:
         self.clock = SystemClock()
         self.memo: dict[str, Any] = {}
 
-    def _client(self, service: str, **options: Any) -> Any:
-        import boto3
-        from botocore.config import Config as BotoConfig
+    @cached_property
+    def _clients(self) -> Clients:
+        from levada.adapters.clients import Clients
 
-        settings = BotoConfig(**{"retries": {"mode": "standard", "max_attempts": 4}} | options)
-        client = boto3.client(service, config=settings)  # type: ignore[call-overload]
+        return Clients()
+
+    def _client(self, service: str, **options: Any) -> Any:
+        client = self._clients.make(service, **options)
         if self.config.fault_every:
             from levada.adapters.faults import inject
 

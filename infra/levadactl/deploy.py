@@ -63,18 +63,14 @@ def deploy(
     template = read_template(root / "template.yaml")
     wanted = _parameters(place, root, template, parameters or {})
     code = _code(place, root, template, wanted, on_step)
-    body = with_code(template, changesets.artifacts_bucket(place), code.keys)
-    if place.name != "localstack":
-        body = with_media_types(body)
+    body = _body(place, template, code)
     before = changesets.usable(place, on_step)
     if before is not None and changesets.same(place, before, body, wanted):
         return _deployed("unchanged", before, code.sha256, started)
     action = "created" if before is None else "updated"
     if before is not None and place.name == "localstack" and _make_way(place, before, body, wanted, replace, on_step):
         before, action = None, "replaced"
-    for key, read in code.objects.items():
-        on_step("uploading code")
-        changesets.upload(place, key, read)
+    _upload(place, code, on_step)
     if place.name == "localstack":
         localstack.keep(root / BUNDLE, place, body, wanted, code.objects)
     on_step(f"{'updating' if before is not None else 'creating'} stack {place.stack_name}")
@@ -120,6 +116,18 @@ def _code(
     return packaging.artifacts(
         root, names, python=chosen["PythonVersion"], architecture=chosen["Architecture"], on_step=on_step
     )
+
+
+def _body(place: Place, template: dict[str, Any], code: packaging.Code) -> dict[str, Any]:
+    """The template as this place takes it, its code named."""
+    body = with_code(template, changesets.artifacts_bucket(place), code.keys)
+    return body if place.name == "localstack" else with_media_types(body)
+
+
+def _upload(place: Place, code: packaging.Code, on_step: Say) -> None:
+    for key, read in code.objects.items():
+        on_step("uploading code")
+        changesets.upload(place, key, read)
 
 
 def _make_way(

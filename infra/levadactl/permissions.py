@@ -120,24 +120,36 @@ def _glue(here: str, params: Mapping[str, Any]) -> Iterator[str]:
 
 def grants(template: Mapping[str, Any], stack: str = "levada", catalog: str = "") -> dict[str, list[Grant]]:
     """Function (logical id) to everything that its role allows, names put in as a deployed stack has them."""
-    names = _Names(template, stack, catalog)
-    found = {}
-    for function, resource in template["Resources"].items():
-        if resource.get("Type") != FUNCTION:
-            continue
-        role = template["Resources"][resource["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
-        service = _service_calls(resource["Properties"], names)
-        statements = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
-        found[function] = [grant for one in statements for grant in _statement(one, names, service)]
+    found: dict[str, list[Grant]] = {}
+    for function, _, granted in statements(template, stack, catalog):
+        found.setdefault(function, []).extend(granted)
     return found
 
 
+def statements(
+    template: Mapping[str, Any], stack: str = "levada", catalog: str = ""
+) -> Iterator[tuple[str, str, list[Grant]]]:
+    """(function, ``<role>.<Sid>``, what it allows) of every statement."""
+    names = _Names(template, stack, catalog)
+    for function, resource in template["Resources"].items():
+        if resource.get("Type") != FUNCTION:
+            continue
+        role = resource["Properties"]["Role"]["Fn::GetAtt"][0]
+        service = _service_calls(resource["Properties"], names)
+        for policy in template["Resources"][role]["Properties"]["Policies"]:
+            for written in policy["PolicyDocument"]["Statement"]:
+                if (one := _chosen(written, catalog)) is not None:
+                    yield function, f"{role}.{one.get('Sid', '')}", list(_statement(one, names, service))
+
+
+def _chosen(written: Mapping[str, Any], catalog: str) -> Mapping[str, Any] | None:
+    if "Fn::If" not in written:
+        return written
+    condition, then, _ = written["Fn::If"]
+    return None if condition == "HasCatalog" and not catalog else then
+
+
 def _statement(written: Mapping[str, Any], names: _Names, service: set[tuple[str, str]]) -> Iterator[Grant]:
-    if "Fn::If" in written:
-        condition, then, _ = written["Fn::If"]
-        if condition == "HasCatalog" and not names.values["Catalog"]:
-            return
-        written = then
     condition = written.get("Condition", {}).get("StringLikeIfExists", {}).get("s3:prefix", [""])
     for action in _listed(written["Action"]):
         for resource in _listed(written["Resource"]):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from levada.archive.silence import FOUND_BY
 from levada.clean import stage as clean
 from levada.config import Config
 from levada.core import columns, findings, keys, kinesis_event, packs, parquet, segments
@@ -235,7 +236,7 @@ def _tell_again(lake: Lake, policy: Policy) -> int:
         token, _, generation = name.rpartition("-")
         table = parquet.from_bytes(body).select(ANOMALY.names).cast(ANOMALY)
         if not generation.isdecimal():  # silent series: no shard has found them
-            lake.serving.put(items := findings.anomaly_items(table, "schedule"))
+            lake.serving.put(items := findings.anomaly_items(table, FOUND_BY))
             n += len(items)
             continue
         emitted.setdefault(token, {}).setdefault(int(generation), []).append(table)

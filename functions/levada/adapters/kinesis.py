@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from levada.adapters.errors import ours
-from levada.core.positions import ShardToken
 from levada.ports import Entry
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
+
+    from levada.core.positions import ShardToken
 
 KEEP_S = 60.0
 """How long a stream's description is believed: a process outlives a stream that is deleted and made again."""
@@ -51,11 +52,11 @@ class KinesisTopology:
         return created
 
     def parents(self, arn: str, token: ShardToken) -> Sequence[ShardToken]:
-        shard_id = f"shardId-{token.number:012d}"
+        shard_id, of = f"shardId-{token.number:012d}", type(token).of
         with ours(f"list shards of {arn}"):
             for page in self._client.get_paginator("list_shards").paginate(StreamName=arn.rpartition("/")[2]):
                 for shard in page["Shards"]:
                     if shard["ShardId"] == shard_id:
                         found = (shard.get("ParentShardId"), shard.get("AdjacentParentShardId"))
-                        return [ShardToken.of(token.created_s, parent) for parent in found if parent]
+                        return [of(token.created_s, parent) for parent in found if parent]
         return []

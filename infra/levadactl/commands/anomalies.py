@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from levadactl import console
-from levadactl.commands.rollups import AIR, DomainOption
+from levadactl.commands.options import (
+    AIR,
+    DomainOption,
+    LimitOption,
+    MetricOption,
+    SeriesOption,
+    SinceOption,
+    UntilOption,
+)
 from levadactl.console import JsonOption
 
 
@@ -32,13 +40,8 @@ class Rule(StrEnum):
     silent = "silent"
 
 
-SinceOption = Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -24h.")]
-UntilOption = Annotated[str | None, typer.Option("--until", help="Those before; like --since.")]
-SeriesOption = Annotated[str | None, typer.Option("--series", help="Only this series.")]
-MetricOption = Annotated[str | None, typer.Option("--metric", help="Only this metric.")]
 RuleOption = Annotated[Rule | None, typer.Option("--rule", help="Only those of this rule.")]
 SeverityOption = Annotated[Severity | None, typer.Option("--severity", help="Those of this severity and worse.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")]
 
 
 def register(app: typer.Typer) -> None:

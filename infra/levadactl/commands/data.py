@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from levadactl import console
+from levadactl.commands.options import AIR, LimitOption, MetricOption, SeriesOption, SinceOption, UntilOption
 from levadactl.console import JsonOption
 from levadactl.errors import LevadactlError
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, NDJSON or Parquet; also .gz, .zst.")]
 DomainOption = Annotated[str, typer.Option("--domain", help="Whose declaration reads the file.")]
-AIR = "air_quality"
 
 
 class Stream(StrEnum):
@@ -154,13 +154,13 @@ def invoke(
 
 def windows(
     domain: DomainOption = AIR,
-    since: Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -24h.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Windows that start before; like --since.")] = None,
-    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    series: SeriesOption = None,
+    metric: MetricOption = None,
     width: Annotated[int | None, typer.Option("--width", help="Merge into windows of so many seconds.")] = None,
     with_open: Annotated[bool, typer.Option("--open", help="Also those to which rows may still come.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many windows.")] = 20,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Closed windows, and the open ones if wanted, over the HTTP API, as any client gets them."""

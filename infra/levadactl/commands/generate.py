@@ -63,27 +63,25 @@ def generate(
         return
     from levadactl.domains import domain_named
     from levadactl.generators.known import source_named
-    from levadactl.generators.model import Plan
 
     source, chosen = source_named(domain), domain_named(domain)
     if resend and out not in (STREAM, HTTP):
         raise LevadactlError(f"--resend {resend}: a file is written once; `levada upload` it as often as you like")
     seconds = rows / rate if rows else _seconds(duration)
+    shares = (bad_share, _share("late", late), _share("twice", twice))
+    plan = _plan(_start_us(start, out, seconds, paced=paced), seconds, rate, seed, shares)
+    answer = _run(source, chosen, plan, out, paced=paced, resend=resend, ledger=ledger)
+    console.answer({"domain": domain, "seed": seed, "start": _iso(plan.start_us)} | answer, as_json=as_json)
+
+
+def _plan(start_us: int, duration_s: float, rate: float, seed: int, shares: tuple[float, float, float]) -> Plan:
+    from levadactl.generators.model import Plan
+
     try:
-        begin_us = _start_us(start, out, seconds, paced=paced)
-        plan = Plan(
-            start_us=begin_us,
-            duration_s=seconds,
-            rate=rate,
-            seed=seed,
-            bad=bad_share,
-            late=_share("late", late),
-            twice=_share("twice", twice),
-        )
+        bad, late, twice = shares
+        return Plan(start_us=start_us, duration_s=duration_s, rate=rate, seed=seed, bad=bad, late=late, twice=twice)
     except ValueError as err:
         raise LevadactlError(str(err)) from err
-    answer = _run(source, chosen, plan, out, paced=paced, resend=resend, ledger=ledger)
-    console.answer({"domain": domain, "seed": seed, "start": _iso(begin_us)} | answer, as_json=as_json)
 
 
 def _run(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from levadactl import console
+from levadactl.commands.options import LimitOption, SinceOption, UntilOption
 from levadactl.console import JsonOption
 
 SHOWN = ("time", "site", "entity_id", "parent_id", "app", "status", "event_type", "duration_s")
@@ -27,7 +28,7 @@ def jobs(
     app: Annotated[str | None, typer.Option("--app", help="Part of the application's name.")] = None,
     site: Annotated[str | None, typer.Option("--site", help="Only this site.")] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="Only subjobs of this job.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 20,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """The latest state of each job, newest first, over the HTTP API."""
@@ -40,9 +41,9 @@ def events(
     domain: Annotated[str, typer.Option("--domain", help="Whose events.")],
     kind: Annotated[str | None, typer.Option("--type", help="Only this event type.")] = None,
     entity: Annotated[str | None, typer.Option("--entity", help="Only this entity's.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -24h.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Before; like --since.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 20,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """What happened, in order of time, over the HTTP API."""

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from levadactl import console
-from levadactl.commands.rollups import AIR, DomainOption
+from levadactl.commands.options import (
+    AIR,
+    DomainOption,
+    LimitOption,
+    MetricOption,
+    SeriesOption,
+    SinceOption,
+    UntilOption,
+)
 from levadactl.console import JsonOption
 
 
@@ -31,11 +39,11 @@ def register(app: typer.Typer) -> None:
 def kpi(
     domain: DomainOption = AIR,
     period: Annotated[Period, typer.Option("--period", help="Which periods.")] = Period.month,
-    since: Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -52w.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Periods that start before; like --since.")] = None,
-    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 20,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    series: SeriesOption = None,
+    metric: MetricOption = None,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Capability of series that have specification limits (levada limits set), over the HTTP API."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from levadactl import console
-from levadactl.commands.rollups import AIR, DomainOption
+from levadactl.commands.options import AIR, DomainOption, LimitOption, MetricOption, SeriesOption
 from levadactl.console import JsonOption
 
 late = typer.Typer(
@@ -34,9 +34,9 @@ def _group() -> None:
 def ls(
     domain: DomainOption = AIR,
     since: Annotated[str | None, typer.Option("--since", help="Whose last late row came since: -1h.")] = None,
-    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many series.")] = 20,
+    series: SeriesOption = None,
+    metric: MetricOption = None,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Series with late rows, most of them first: all are merged into their windows; over the HTTP API."""

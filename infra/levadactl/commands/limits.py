@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levadactl import console
-from levadactl.commands.rollups import AIR, DomainOption
+from levadactl.commands.options import AIR, DomainOption
 from levadactl.console import JsonOption
 from levadactl.errors import LevadactlError
 

@@ -8,6 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from levadactl import console
+from levadactl.commands.options import (
+    AIR,
+    DomainOption,
+    LimitOption,
+    MetricOption,
+    SeriesOption,
+    SinceOption,
+    UntilOption,
+)
 from levadactl.console import JsonOption
 
 
@@ -20,8 +29,6 @@ class Period(StrEnum):
     month = "1mo"
 
 
-DomainOption = Annotated[str, typer.Option("--domain", help="Whose series.")]
-AIR = "air_quality"
 FIGURES = ("count", "missing", "min", "mean", "p50", "p95", "max", "stddev")
 
 rollups = typer.Typer(
@@ -43,11 +50,11 @@ def register(app: typer.Typer) -> None:
 def ls(
     domain: DomainOption = AIR,
     period: Annotated[Period, typer.Option("--period", help="Which periods.")] = Period.day,
-    since: Annotated[str | None, typer.Option("--since", help="2004-03-10, 2004-03-10T18:00:00Z, or -52w.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Periods that start before; like --since.")] = None,
-    series: Annotated[str | None, typer.Option("--series", help="Only this series.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many.")] = 20,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    series: SeriesOption = None,
+    metric: MetricOption = None,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Rollups, over the HTTP API, as any client gets them."""

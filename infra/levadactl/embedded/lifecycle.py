@@ -97,13 +97,7 @@ def start(
         if fresh:
             _stop(home, say)
             wipe(home)
-        state = _running(home, port, say)
-        already, recovered = state is not None, None
-        if state is None:
-            last = load(home)
-            if last is not None and last.unclean():
-                recovered = recovery.prepare(home, last, say)
-            state = emulator.launch(home, owner, port, last, verbose=verbose, say=say)
+        state, already, recovered = _launched(home, owner, port, verbose=verbose, say=say)
         deployed = None
         if deploy:
             deployed = _deploy(home, state, root, parameters, say)
@@ -112,9 +106,7 @@ def start(
                 recovered = replace(recovered, lake_objects=found.objects, torn_objects=found.torn)
         if with_triggers and deploy:
             emulator.start_triggers(home, state, say)
-        from levadactl.places import Place
-
-        place = Place.embedded(state, home)
+        place = _place(home, state)
         reached = _reach(home, state, place, say) if for_containers else ""
         if recovered is not None and deploy and with_triggers:
             recovered = replace(recovered, republished=recovery.run_hook(place, say))
@@ -128,6 +120,24 @@ def start(
         seconds=round(time.monotonic() - began, 2),
         for_containers=reached,
     )
+
+
+def _launched(
+    home: Path, owner: Owner, port: int | None, *, verbose: bool, say: Say
+) -> tuple[StackState, bool, Recovered | None]:
+    """(the emulator that runs now, whether it ran already, what an unclean stop before it has cost)."""
+    state = _running(home, port, say)
+    if state is not None:
+        return state, True, None
+    last = load(home)
+    recovered = recovery.prepare(home, last, say) if last is not None and last.unclean() else None
+    return emulator.launch(home, owner, port, last, verbose=verbose, say=say), False, recovered
+
+
+def _place(home: Path, state: StackState) -> Place:
+    from levadactl.places import Place
+
+    return Place.embedded(state, home)
 
 
 def _reach(home: Path, state: StackState, place: Place, say: Say) -> str:
@@ -198,9 +208,8 @@ def _deploy(
     home: Path, state: StackState, root: Path | None, parameters: Mapping[str, str] | None, say: Say
 ) -> Deployed:
     from levadactl.deploy import deploy
-    from levadactl.places import Place
 
-    deployed = deploy(Place.embedded(state, home), root=root, parameters=parameters, on_step=say)
+    deployed = deploy(_place(home, state), root=root, parameters=parameters, on_step=say)
     state.lake_bucket = deployed.outputs.get("LakeBucketName", "")
     save(home, state)
     return deployed

@@ -84,6 +84,15 @@ def test_a_file_without_a_header_line_has_the_columns_that_its_domain_names(line
     assert from_header(line, HEADLESS) == expected
 
 
+def test_a_blank_may_separate_fields_where_the_domain_says_so() -> None:
+    """B8: a date and a time of day are two columns then."""
+    blanks = replace(HEADLESS, delimiters=" ,")
+
+    assert from_header(b"12:00 s 1 2.5 x\n", blanks) == Dialect(" ", (*NAMES, "note"), 5, has_header=False)
+    assert from_header(BOM + b"12:00,s,1,2.5,x\n", blanks) == Dialect(",", (*NAMES, "note"), 5, has_header=False)
+    assert from_header(b"t id a b note\n", blanks) == Dialect(" ", (*NAMES, "note"), 5)
+
+
 def test_a_header_that_lacks_a_column_is_no_row() -> None:
     with pytest.raises(BadRecordError, match="lacks b;"):
         from_header(b"t;id;a\n", HEADLESS)
