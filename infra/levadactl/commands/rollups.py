@@ -22,7 +22,7 @@ class Period(StrEnum):
 
 DomainOption = Annotated[str, typer.Option("--domain", help="Whose series.")]
 AIR = "air_quality"
-FIGURES = ("count", "missing", "min", "mean", "p50", "p95", "max", "stddev")
+FIGURES = ("count", "missing", "min", "mean", "p50", "p95", "max", "stddev", "success_rate")
 
 rollups = typer.Typer(
     name="rollups",
