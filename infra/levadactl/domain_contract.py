@@ -130,6 +130,17 @@ def rollups_have_names_of_their_own(subject: Subject) -> None:
     _must(not twice, f"rollups and metrics: {', '.join(twice)} stands twice")
 
 
+def a_success_is_one_of_the_examples(subject: Subject) -> None:
+    """Where examples take part in a success rate, one must be a success: a value misspelt would never be any."""
+    cleaned = subject.cleaned()
+    cleaned.run([cleaned.pack(*subject.examples)])
+    happened = cleaned.rows("events/")
+    for rollup in subject.domain.rollups:
+        asked = [row for row in happened if all(row[name] in values for name, values in rollup.where.items())]
+        good = [row for row in asked if all(row[name] in values for name, values in rollup.success.items())]
+        _must(good or not asked or not rollup.success, f"rollup {rollup.metric}: none of {len(asked)} is a success")
+
+
 CHECKS: tuple[Check, ...] = (
     every_example_is_taken,
     objects_and_columns_give_the_same,
@@ -139,6 +150,7 @@ CHECKS: tuple[Check, ...] = (
     no_field_can_stop_the_batch_or_get_lost,
     a_time_that_is_none_is_quarantined,
     rollups_have_names_of_their_own,
+    a_success_is_one_of_the_examples,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from levada.domains.declaration import Domain, Metric
@@ -124,13 +124,17 @@ def _of_events(domain: Domain) -> Iterator[str]:
             (
                 f"`{r.metric}`",
                 " / ".join(f"`{name}`" for name in r.by),
-                f"`{r.value}`" if r.value else "1 per event",
-                "; ".join(f"`{name}` is {', '.join(values)}" for name, values in r.where.items()) or "all",
+                f"1 where {_named(r.success)}, else 0" if r.success else f"`{r.value}`" if r.value else "1 per event",
+                _named(r.where) or "all",
                 f"`{r.distinct}`" if r.distinct else "",
             )
             for r in domain.rollups
         )
         yield from _table(("metric", "series by", "value", "of events where", "counts distinct"), rows)
+
+
+def _named(chosen: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"`{name}` is {', '.join(values)}" for name, values in chosen.items())
 
 
 def _first_paragraph(text: str) -> str:

@@ -127,7 +127,7 @@ SAMPLES: Mapping[str, Sample] = {
         },
     ),
     "device": Sample(
-        (_device(), _device(status="", health_score=0.93), _device(status="")),
+        (_device(), _device(status="", health_score=0.93), _device(status=""), _device(status="ok")),
         _timed(_device, "timestamp")
         | {
             "missing_field": _device(device_id=""),

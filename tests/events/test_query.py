@@ -96,6 +96,7 @@ def test_windows_come_in_order_of_time_with_all_their_values(memory: MemoryDeps)
         "p95": 1.5,
         "p99": 1.5,
         "distinct": None,
+        "success_rate": None,
         "late": 0,
         "revisions": 1,
     }

@@ -192,13 +192,31 @@ def test_event_rollups_are_windows_per_type(served: MemoryDeps) -> None:
         ("graz", "error"): 1.0,
     }
     every = rows("/v1/event-rollups", "windows", "since", domain="jobs")
-    assert {row["metric"] for row in every} == {"events", "duration_s", "jobs"}
+    assert {row["metric"] for row in every} == {"events", "duration_s", "jobs", "success"}
     assert {row["distinct"] for row in every if row["metric"] == "jobs" and row["series"] == "Render"} == {3}
+
+
+def test_success_rates_are_those_of_all_jobs_that_have_ended(served: MemoryDeps) -> None:
+    """C14: in windows, in wider ones and in rollups; other metrics have none."""
+    clean(served, [happened("job", f"k{n}", "error", "00:10:00", app="Render") for n in range(3)])
+    aggregate(served)
+    served.clock.time_s += 1200
+    archive(order(idle_after_s=0, rollups="due"), None)
+    asked = {"domain": "jobs", "series": "job/Render"}
+
+    minutes = rows("/v1/event-rollups", "windows", "since", metric="success", **asked)
+    assert [(row["count"], row["success_rate"]) for row in minutes] == [(1, 1.0), (3, 0.0)]
+    [hour] = rows("/v1/windows", "windows", "since", metric="success", width="3600", **asked)
+    assert (hour["count"], hour["sum"], hour["success_rate"]) == (4, 1.0, 0.25)
+    [day] = rows("/v1/rollups", "rollups", "since", metric="success", period="1d", **asked)
+    assert (day["count"], day["success_rate"]) == (4, 0.25)
+    others = rows("/v1/windows", "windows", "since", domain="jobs", metric="jobs")
+    assert {row["success_rate"] for row in others} == {None}
 
 
 @pytest.mark.parametrize(
     ("path", "query", "n"),
-    [("/v1/jobs", {}, 4), ("/v1/events", {"domain": "jobs"}, 7), ("/v1/event-rollups", {"domain": "jobs"}, 9)],
+    [("/v1/jobs", {}, 4), ("/v1/events", {"domain": "jobs"}, 7), ("/v1/event-rollups", {"domain": "jobs"}, 11)],
 )
 def test_as_csv_a_stranger_s_text_is_never_a_formula(
     path: str, query: dict[str, str], n: int, served: MemoryDeps

@@ -1,7 +1,8 @@
 """Event rollups: events as measurement-like rows, so that their windows are windows as any other.
 
 One row per event that takes part: its series is made of the values of the rollup's ``by`` columns, its metric is the
-rollup's, its value the named number or 1. A null number is a missing value.
+rollup's, its value the named number, 1 or 0 where the rollup says what is a success, else 1. A null number is a missing
+value. So the sum of a window of successes is how many there were, and its count of how many.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ def rows_of(events: pa.Table, rollup: Rollup, *, also: Sequence[str] = ()) -> pa
     events = _taking_part(events, rollup)
     n = events.num_rows
     by = [name for name in rollup.by if name not in PLACES]
-    value = events[rollup.value] if rollup.value else pa.repeat(pa.scalar(1.0), n)
     rows = {
         "time": events["time"],
         "domain": events["domain"],
@@ -57,7 +57,7 @@ def rows_of(events: pa.Table, rollup: Rollup, *, also: Sequence[str] = ()) -> pa
         **{name: events[name] if name in rollup.by else columns.constant("", n) for name in PLACES},
         "series": _joined(events, by),
         "metric": columns.constant(rollup.metric, n),
-        "value": value,
+        "value": _values(events, rollup),
         "sequence": events["sequence"],
         "row": events["row"],
     }
@@ -70,9 +70,22 @@ def rows_of(events: pa.Table, rollup: Rollup, *, also: Sequence[str] = ()) -> pa
 
 def _taking_part(events: pa.Table, rollup: Rollup) -> pa.Table:
     for name, allowed in rollup.where.items():
-        named = pc.is_in(events[name].cast(pa.string()), value_set=pa.array(list(allowed), pa.string()))
-        events = events.filter(pc.fill_null(named, False))
+        events = events.filter(_is_one_of(events[name], allowed))
     return events
+
+
+def _values(events: pa.Table, rollup: Rollup) -> pa.ChunkedArray | pa.Array:
+    if rollup.value:
+        return events[rollup.value]
+    good = pa.repeat(pa.scalar(True), events.num_rows)
+    for name, allowed in rollup.success.items():
+        good = pc.and_(good, _is_one_of(events[name], allowed))
+    return good.cast(pa.float64())
+
+
+def _is_one_of(texts: pa.ChunkedArray, allowed: Sequence[str]) -> pa.ChunkedArray:
+    found = pc.is_in(texts.cast(pa.string()), value_set=pa.array(list(allowed), pa.string()))
+    return pc.fill_null(found, False)
 
 
 def _joined(events: pa.Table, by: list[str]) -> pa.Array:

@@ -4,7 +4,8 @@ Trigger   Schedule, every minute (idle windows only); or ``{"source": "levada.�
           (seconds), ``compact``: "due", or {"domain": …, "date": "YYYY-MM-DD"}, and ``rollups``: "due", or
           {"domain": …, "periods": ["1d", …], "since": "YYYY-MM-DD"}.
 Writes    checkpoints/aggregate/<shard>, serving table, gold/ (idle windows); silver/, checkpoints/compaction/;
-          rollups/, kpi/, checkpoints/rollups/; anomalies/ and the serving table (silent series).
+          rollups/, kpi/, checkpoints/rollups/; anomalies/, checkpoints/silence/, the serving table and the topic
+          of alerts (silent series).
 Retry     safe, and not needed: the next run does what this one did not.
 """
 
@@ -80,10 +81,20 @@ def _roll_up(
     failures += [*made.failures, *measured.failures]
     answer: dict[str, Any] = {"rollups": made.counts(), "kpi": measured.counts()}
     if asked.rollups_due:  # of an order for one domain nobody can tell whether it brought all hours up to date
-        quiet = silence.note(d.blobs, d.serving, domains, int(d.clock.now_s() * 1_000_000))
+        quiet = silence.note(_telling(d), domains, int(d.clock.now_s() * 1_000_000))
         failures += quiet.failures
         answer["silence"] = quiet.counts()
     return answer
+
+
+def _telling(d: Deps) -> silence.Telling:
+    return silence.Telling(
+        blobs=d.blobs,
+        serving=d.serving,
+        sink=d.alerts,
+        severity=d.config.alert_severity,
+        max_age_s=d.config.alert_max_age_s,
+    )
 
 
 def _register(d: Deps, failures: list[str]) -> dict[str, int]:

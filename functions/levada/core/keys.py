@@ -136,3 +136,8 @@ def kpi_prefix(domain: str, period: str) -> str:
 def silences(domain: str, date: str) -> str:
     """Anomalies of silent series; date: day of the last value before the silence."""
     return f"anomalies/domain={domain}/date={date}/silent.parquet"
+
+
+def silence_state(domain: str) -> str:
+    """What the runs that look for silent series have found, and whether it is out."""
+    return f"checkpoints/silence/domain={domain}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from levada.core.errors import ConfigError
 from levada.core.timetexts import EPOCHS
@@ -144,16 +144,19 @@ def _fields(domain: Domain) -> Iterator[str]:
 
 def _rollup(domain: Domain, rollup: Rollup) -> Iterator[str]:
     texts = (*(n for n in EVENT_NAMES if n not in ("time", "value", "quality")), *_of(domain, TEXT))
-    for name in (*rollup.by, *rollup.where, *filter(None, [rollup.distinct])):
+    for name in (*rollup.by, *rollup.where, *rollup.success, *filter(None, [rollup.distinct])):
         if name not in texts:
             yield f"{name!r} must be one of {', '.join(texts)}"
     numbers = ("value", *_of(domain, NUMBER))
     if rollup.value and rollup.value not in numbers:
         yield f"value={rollup.value!r}: must be one of {', '.join(numbers)}"
-    where: dict[str, object] = dict(rollup.where)
-    for name, values in where.items():
-        if isinstance(values, str) or not values:
-            yield f"where: {name}={values!r} must be a tuple of texts"
+    if rollup.value and rollup.success:
+        yield f"value={rollup.value!r}: must be empty where success is named, which counts as 1 or 0"
+    chosen: dict[str, Mapping[str, object]] = {"where": rollup.where, "success": rollup.success}
+    for field, named in chosen.items():
+        for name, values in named.items():
+            if isinstance(values, str) or not values:
+                yield f"{field}: {name}={values!r} must be a tuple of texts"
 
 
 def _of(domain: Domain, kind: str) -> Iterable[str]:

@@ -88,6 +88,9 @@ class Rollup:
     """Column → the values that take part; all events when empty."""
     distinct: str = ""
     """A column whose distinct values are counted (approximately) beside the statistics."""
+    success: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column → the values that count as success, of each named column one; windows have a ``success_rate`` then.
+    Instead of ``value``: a success counts as 1, any other event that takes part as 0, so that rates merge as counts."""
 
 
 class Derived(NamedTuple):
@@ -248,6 +251,11 @@ class Domain:
         if any(metric == rollup.metric for rollup in self.rollups):
             return None
         return next((w for w in self.watch if not w.metrics or metric in w.metrics), None)
+
+    @property
+    def rates(self) -> frozenset[str]:
+        """Metrics of rollups whose windows have a ``success_rate``."""
+        return frozenset(rollup.metric for rollup in self.rollups if rollup.success)
 
     @property
     def required(self) -> tuple[str, ...]:

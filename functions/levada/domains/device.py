@@ -54,6 +54,9 @@ DEVICE = Domain(
     needed=("device_id",),
     optional=("site", "status", "severity", "health_score"),
     latest=("device",),
-    rollups=(Rollup(metric="events", by=("site", "event_type", "severity"), distinct="entity_id"),),
+    rollups=(
+        Rollup(metric="events", by=("site", "event_type", "severity"), distinct="entity_id"),
+        Rollup(metric="healthy", by=("site",), where={"event_type": ("status",)}, success={"severity": ("info",)}),
+    ),
     silence_s=900,
 )

@@ -19,6 +19,8 @@ STATUS = {
 }
 """Event → status of the job, where the sender names none."""
 ENDS = ("finished", "error", "canceled")
+SUCCEEDED = ("succeeded", "success", "ok", "completed", "done")
+"""What senders call a good end: the first is what follows from ``finished``."""
 
 
 def derive(rows: pa.Table) -> Derived:
@@ -67,5 +69,11 @@ JOBS = Domain(
         Rollup(metric="events", by=("site", "event_type")),
         Rollup(metric="duration_s", by=("site", "app", "event_type"), value="duration_s", where={"event_type": ENDS}),
         Rollup(metric="jobs", by=("site", "app"), distinct="entity_id"),
+        Rollup(
+            metric="success",
+            by=("site", "entity_type", "app"),
+            where={"event_type": ENDS},
+            success={"event_type": ("finished",), "status": SUCCEEDED},
+        ),
     ),
 )

@@ -90,6 +90,8 @@ def _refused(rows: pa.Table, is_sale: pa.Array, sold: pa.Table, wrong: dict[int,
     return out + [(at, "no_items", "items: a transaction has one at least") for at in sorted(empty)]
 
 
+CARTS = {"event_type": ("transaction", "cart_abandonment")}
+"""How a cart ends: bought, or left."""
 SALES, ITEMS = {"event_type": ("transaction",)}, {"event_type": ("transaction_item",)}
 SHOP = Domain(
     name="shop",
@@ -117,5 +119,6 @@ SHOP = Domain(
         Rollup(metric="revenue", value="value", where=SALES, distinct="customer"),
         Rollup(metric="sales", by=("category",), value="value", where=ITEMS, distinct="product"),
         Rollup(metric="quantity", by=("category",), value="quantity", where=ITEMS),
+        Rollup(metric="checkout", by=(), where=CARTS, success=SALES),
     ),
 )

@@ -21,6 +21,7 @@ CSV = "text/csv"
 FORMATS = {"json": JSON, "csv": CSV}
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Within the domain's quantile_error of the true ones."""
+SUCCESS_RATE = "success_rate"
 WINDOW_COLUMNS = (
     *SERIES,
     "start",
@@ -37,6 +38,7 @@ WINDOW_COLUMNS = (
     "last",
     *QUANTILES,
     "distinct",
+    SUCCESS_RATE,
     "late",
     "revisions",
 )
@@ -69,8 +71,15 @@ def _quality(options: Iterable[str]) -> float:
     return 1.0
 
 
-def windows(rows: pa.Table, names: Sequence[str] = WINDOW_COLUMNS) -> list[dict[str, Any]]:
-    """Windows (WINDOW) as values of these of WINDOW_COLUMNS; what has no finite value is None."""
+def windows(
+    rows: pa.Table, names: Sequence[str] = WINDOW_COLUMNS, *, rates: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Windows (WINDOW) as values of these of WINDOW_COLUMNS; what has no finite value is None.
+
+    Args:
+        rates: metrics whose values are 1 for a success and 0 for none, which makes a rate of sum and count; see
+            ``Domain.rates``.
+    """
     starts = rows["window_start"].cast(pa.int64()).to_pylist()
     widths = rows["width_s"].to_pylist()
     columns: dict[str, Sequence[Any]] = {
@@ -78,12 +87,19 @@ def windows(rows: pa.Table, names: Sequence[str] = WINDOW_COLUMNS) -> list[dict[
         "end": [instant(start_us + width * 1_000_000) for start_us, width in zip(starts, widths, strict=True)],
         "stddev": partials.stddev(rows).tolist(),
         "distinct": distinct.estimates(rows["distinct_sketch"]),
+        SUCCESS_RATE: _rates(rows, rates),
     }
     found = partials.quantiles(rows, list(QUANTILES.values()))
     columns |= {name: values.tolist() for name, values in zip(QUANTILES, found, strict=True)}
     columns |= {name: rows[name].to_pylist() for name in names if name not in columns}
     listed = [columns[name] for name in names]
     return [dict(zip(names, map(finite, row), strict=True)) for row in zip(*listed, strict=True)]
+
+
+def _rates(rows: pa.Table, rates: Collection[str]) -> list[float | None]:
+    """Successes of how many, 0 to 1; None where the metric is no rate, or nothing was counted."""
+    found = (rows[name].to_pylist() for name in ("metric", "sum", "count"))
+    return [total / n if n and metric in rates else None for metric, total, n in zip(*found, strict=True)]
 
 
 def finite(value: Any) -> Any:

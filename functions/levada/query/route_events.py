@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -48,7 +49,8 @@ def get_event_rollups(event: dict[str, Any]) -> Response[str]:
     if selection.metric is not None and selection.metric not in known:
         raise ParameterError("metric", selection.metric, f"one of {', '.join(known)}")
     page = windows.page(d.serving, replace(selection, metrics=frozenset(known)), limit)
-    return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, render.windows)
+    shown = partial(render.windows, rates=domains[selection.domain].rates)
+    return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, shown)
 
 
 def _text(attributes: Any) -> str | None:

@@ -24,10 +24,12 @@ def get_rollups(event: dict[str, Any]) -> Response[str]:
     query = parameters.given(event, stored.PARAMETERS)
     kind = answers.media_type(event, query)
     now_us = int(d.clock.now_s() * 1_000_000)
-    wanted = stored.asked(query, enabled(d.config.domains_enabled), d.config.tenant, now_us)
+    domains = enabled(d.config.domains_enabled)
+    wanted = stored.asked(query, domains, d.config.tenant, now_us)
     prefix = keys.rollup_prefix(wanted.selection.domain, wanted.period)
     page = stored.page(d.blobs, d.memo, prefix, wanted, _rows, columns.empty(READ))
-    return answers.paged(page, kind, "rollups", COLUMNS, lambda rows: render.windows(rows, COLUMNS))
+    rates = domains[wanted.selection.domain].rates
+    return answers.paged(page, kind, "rollups", COLUMNS, lambda rows: render.windows(rows, COLUMNS, rates=rates))
 
 
 def _rows(body: bytes) -> pa.Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -31,16 +32,18 @@ def get_windows(event: dict[str, Any]) -> Response[str]:
     kind = answers.media_type(event, query)
     domains = enabled(d.config.domains_enabled)
     selection, limit = parameters.windows(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
+    rates = domains[selection.domain].rates
     if not parameters.with_open(query):
         page = windows.page(d.serving, selection, limit)
-        return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, render.windows)
+        return answers.paged(page, kind, "windows", render.WINDOW_COLUMNS, partial(render.windows, rates=rates))
     read = open_windows.shards(d.blobs, d.memo)
     page = windows.page(open_windows.WithOpen(d.serving, read), selection, limit)
     columns = (*render.WINDOW_COLUMNS, PROVISIONAL)
-    return answers.paged(page, kind, "windows", columns, lambda rows: _marked(rows, read))
+    return answers.paged(page, kind, "windows", columns, lambda rows: _marked(rows, read, rates))
 
 
-def _marked(rows: pa.Table, read: Sequence[open_windows.Shard]) -> list[dict[str, Any]]:
+def _marked(rows: pa.Table, read: Sequence[open_windows.Shard], rates: Collection[str]) -> list[dict[str, Any]]:
     """Rows as they are shown, with whether each of them may still change in the usual way."""
     marks = open_windows.provisional(rows, read)
-    return [row | {PROVISIONAL: mark} for row, mark in zip(render.windows(rows), marks, strict=True)]
+    shown = render.windows(rows, rates=rates)
+    return [row | {PROVISIONAL: mark} for row, mark in zip(shown, marks, strict=True)]

@@ -172,7 +172,7 @@ def windows(
     query |= {"width": None if width is None else str(width), "limit": str(limit)}
     query |= {"open": "true"} if with_open else {}
     found = get(Place.current().api_url, "/v1/windows", {k: v for k, v in query.items() if v is not None})
-    names = ("count", "missing", "min", "mean", "max")
+    names = ("count", "missing", "min", "mean", "max", "success_rate")
     human = console.table(
         "",
         ["start", "series", "metric", *names, *(["still"] if with_open else [])],

@@ -47,7 +47,11 @@ def show(target: Target, as_json: JsonOption = False) -> None:
         ]
         more = {"columns": columns, "metrics": [metric.name for metric in domain.metrics.values()]}
         more |= {"fields": dict(domain.fields), "event_types": list(domain.event_types), "latest": list(domain.latest)}
-        rollups = [{"metric": r.metric, "by": list(r.by), "value": r.value or "1"} for r in domain.rollups]
+        rollups = [
+            {"metric": r.metric, "by": list(r.by), "value": r.value or "1"}
+            | ({"success": r.success} if r.success else {})
+            for r in domain.rollups
+        ]
         shown.append(_summary(domain) | more | {"rollups": rollups, "example": dict(examples[0])})
     console.answer(shown, as_json=as_json)
 

@@ -29,7 +29,7 @@ class Period(StrEnum):
     month = "1mo"
 
 
-FIGURES = ("count", "missing", "min", "mean", "p50", "p95", "max", "stddev")
+FIGURES = ("count", "missing", "min", "mean", "p50", "p95", "max", "stddev", "success_rate")
 
 rollups = typer.Typer(
     name="rollups",

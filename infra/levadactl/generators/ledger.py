@@ -97,6 +97,8 @@ class Ledger:
         quoted = [text.replace("%", "%25").replace("/", "%2F") for text in by]
         series = by[0] if len(by) == 1 else "/".join(quoted)
         value = event.get(rollup.value) if rollup.value else 1.0
+        if any(_text(event.get(column)) not in good for column, good in rollup.success.items()):
+            value = 0.0
         distinct = _text(event.get(rollup.distinct)) if rollup.distinct else None
         self._value((start_us, site, unit, series, rollup.metric), value, times=times, distinct=distinct)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from levada.aggregate import latest, stage
 from levada.aggregate.derive import rows_of
 from levada.core import distinct, parquet
-from levada.core.partials import merge
+from levada.core.partials import from_rows, merge
+from levada.core.positions import pad_sequence
 from levada.domains.declaration import Rollup
+from levada.query import render
 from levadactl.memory import MemoryDeps
 from tests.builders import clean_batch
 from tests.unit.aggregate.events import ORDERS, entry, events
@@ -139,6 +143,47 @@ def test_entities_are_emitted_though_no_window_closes_and_again_only_while_nobod
     run(memory, [{"time_s": T0 + 1, "entity_id": "o2", "n": 7}], first=2)
 
     assert entities(memory).keys() == {"o1", "o2"}
+
+
+PAID = Rollup(metric="paid", by=("site",), where={"event_type": ("paid", "failed")}, success={"event_type": ("paid",)})
+OUTCOMES = st.tuples(st.sampled_from(["paid", "failed", "viewed"]), st.integers(0, 600), st.sampled_from(["a", "b"]))
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=30), st.data())
+def test_success_rates_merge_from_counts_however_the_events_are_cut_and_ordered(
+    given_events: list[tuple[str, int, str]], data: st.DataObject
+) -> None:
+    """C14: wide windows of any cut have the rate of all their events, not a mean of rates."""
+    rows = [
+        {"event_type": kind, "time_s": T0 + t, "site": site, "n": n} for n, (kind, t, site) in enumerate(given_events)
+    ]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    shuffled = data.draw(st.permutations(rows))
+    batches = [shuffled[a:b] for a, b in pairwise([0, *cuts, len(rows)])]
+
+    parts = [
+        from_rows(rows_of(events(batch), PAID), width_s=3600, opened=pad_sequence(1), watermark_us=None)
+        for batch in batches
+        if batch
+    ]
+    merged = merge(parts).append_column("revisions", pa.nulls(merge(parts).num_rows, pa.int32()))
+
+    shown = {(row["site"], row["start"]): row for row in render.windows(merged, rates={"paid"})}
+    expected: dict[str, list[bool]] = {}
+    for kind, _, site in given_events:
+        if kind != "viewed":
+            expected.setdefault(site, []).append(kind == "paid")
+    assert {site: row["success_rate"] for (site, _), row in shown.items()} == {
+        site: sum(good) / len(good) for site, good in expected.items()
+    }
+    assert all(row["success_rate"] is None for row in render.windows(merged))
+
+
+def test_an_event_is_a_success_when_each_named_column_says_so() -> None:
+    rollup = Rollup(metric="n", success={"event_type": ("paid",), "category": ("a", "b")})
+    table = events([{"time_s": T0, "event_type": t, "category": c} for t in ("paid", "lost") for c in ("a", "c", None)])
+
+    assert rows_of(table, rollup)["value"].to_pylist() == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("by", [(), ("event_type",), ("site",), ("category", "event_type")])

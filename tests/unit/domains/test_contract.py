@@ -60,6 +60,17 @@ WRONG: dict[str, tuple[Check, Domain, dict[str, object]]] = {
         ),
         ROW,
     ),
+    "a success that no example is": (
+        contract.a_success_is_one_of_the_examples,
+        Domain(
+            name="d",
+            time=ISO,
+            events={"entity_id": "n"},
+            constants={"entity_type": "x", "event_type": "y"},
+            rollups=(Rollup(metric="a", success={"event_type": ("Y",)}),),
+        ),
+        ROW,
+    ),
 }
 
 

@@ -54,6 +54,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (EVENTS | {"rollups": (Rollup(metric="n", by=("size",)),)}, "rollup n: 'size'"),
     (EVENTS | {"rollups": (Rollup(metric="n", value="colour"),)}, "rollup n: value='colour'"),
     (EVENTS | {"rollups": (Rollup(metric="n", where={"colour": "red"}),)}, "where: colour='red'"),  # type: ignore[dict-item]
+    (EVENTS | {"rollups": (Rollup(metric="n", success={"size": ("1",)}),)}, "rollup n: 'size'"),
+    (EVENTS | {"rollups": (Rollup(metric="n", success={"colour": ()}),)}, "success: colour=\\(\\)"),
+    (EVENTS | {"rollups": (Rollup(metric="n", value="value", success={"colour": ("red",)}),)}, "value='value'"),
 ]
 
 
