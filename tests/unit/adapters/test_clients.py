@@ -30,7 +30,7 @@ def test_a_client_is_what_boto3_would_have_made(service: str, endpoint: str, mon
     else:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     ours = Clients().make(service)
-    theirs = boto3.session.Session().client(service, config=Config(retries=RETRIES))  # type: ignore[call-overload]
+    theirs = boto3.session.Session().client(service, config=Config(retries=RETRIES))  # type: ignore[arg-type]
 
     assert ours.meta.endpoint_url == theirs.meta.endpoint_url
     assert ours.meta.endpoint_url.startswith(endpoint or "https://")
