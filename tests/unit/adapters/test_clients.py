@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -30,7 +31,8 @@ def test_a_client_is_what_boto3_would_have_made(service: str, endpoint: str, mon
     else:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     ours = Clients().make(service)
-    theirs = boto3.session.Session().client(service, config=Config(retries=RETRIES))  # type: ignore[arg-type]
+    name, options = cast(Any, service), cast(Any, {"retries": RETRIES})
+    theirs = boto3.session.Session().client(name, config=Config(**options))
 
     assert ours.meta.endpoint_url == theirs.meta.endpoint_url
     assert ours.meta.endpoint_url.startswith(endpoint or "https://")
