@@ -121,6 +121,9 @@ def _of_group(file: pq.ParquetFile, group: int, domain: Domain, block_rows: int)
     read = _wanted(file.schema_arrow, domain)
     try:
         for batch in file.iter_batches(block_rows, row_groups=[group], columns=read):
+            for column in batch.columns:
+                if pa.types.is_dictionary(column.type):  # what the reader leaves unchecked: indices beyond its end
+                    column.validate(full=True)
             waiting.append(batch)
             have += batch.num_rows
             while have >= block_rows:  # the reader promises no more than a largest size

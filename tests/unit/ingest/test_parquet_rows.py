@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -126,3 +127,19 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadRecordError, match="corrupt_parquet"):
         check(tmp_path / "cut.parquet", TINY)
+
+
+def test_a_damaged_index_into_a_dictionary_is_a_corrupt_file(tmp_path: Path) -> None:
+    """The reader hands such columns over unchecked; fuzzing found it."""
+    sink = io.BytesIO()
+    row = {"t": ["2024-01-01"], "id": ["s"], "a": [1.0], "b": [2.0]}
+    pq.write_table(pa.table(row), sink, compression="none", use_dictionary=["t", "id"])
+    index = b"\x02\x00\x00\x00\x02\x01\x01\x02\x00"  # a value is there; of one bit each: once the text 0
+    assert sink.getvalue().count(index) == 2
+    path = tmp_path / "file.parquet"
+    path.write_bytes(sink.getvalue().replace(index, index[:-1] + b"\x01", 1))
+
+    with pytest.raises(BadRecordError, match="out of bounds") as caught:
+        list(parts(path, TINY, start=0, block_rows=10))
+
+    assert caught.value.reason == "corrupt_parquet"
