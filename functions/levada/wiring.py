@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from levada.config import Config
 
 if TYPE_CHECKING:
-    from levada.adapters.clients import Clients
     from levada.ports import (
         AlertSink,
         BlobStore,
@@ -72,14 +71,10 @@ class AwsDeps:
         self.clock = SystemClock()
         self.memo: dict[str, Any] = {}
 
-    @cached_property
-    def _clients(self) -> Clients:
-        from levada.adapters.clients import Clients
-
-        return Clients()
-
     def _client(self, service: str, **options: Any) -> Any:
-        client = self._clients.make(service, **options)
+        from levada.adapters.clients import make
+
+        client = make(service, **options)
         if self.config.fault_every:
             from levada.adapters.faults import inject
 

@@ -6,11 +6,12 @@ start.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from botocore.config import Config
 from botocore.loaders import Loader
-from botocore.session import get_session
+from botocore.session import Session, get_session
 
 SERVICES = ("dynamodb", "kinesis", "lambda", "s3", "sns")
 """What a function may have a client of."""
@@ -24,14 +25,18 @@ class _Loader(Loader):
         return list(SERVICES)
 
 
-class Clients:
-    """Makes clients for the region, endpoint and credentials of the environment, which botocore reads."""
+def make(service: str, **options: Any) -> Any:
+    """A client of one of SERVICES for the region, endpoint and credentials of the environment, which botocore reads.
 
-    def __init__(self) -> None:
-        self._session = get_session()
-        self._session.register_component("data_loader", _Loader())
+    ``options`` are those of botocore's Config. Raises UnknownServiceError.
+    """
+    config = Config(**{"retries": RETRIES} | options)
+    return _session().create_client(service, config=config)
 
-    def make(self, service: str, **options: Any) -> Any:
-        """A client of one of SERVICES; ``options`` are those of botocore's Config. Raises UnknownServiceError."""
-        config = Config(**{"retries": RETRIES} | options)
-        return self._session.create_client(service, config=config)
+
+@cache
+def _session() -> Session:
+    """One for the process: what it has read of services and endpoints serves every client."""
+    session = get_session()
+    session.register_component("data_loader", _Loader())
+    return session

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, cast
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import UnknownServiceError
 
-from levada.adapters.clients import RETRIES, SERVICES, Clients
+from levada.adapters.clients import SERVICES, make
 
 ENDPOINT = "http://127.0.0.1:9"
 
@@ -30,9 +29,9 @@ def test_a_client_is_what_boto3_would_have_made(service: str, endpoint: str, mon
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     else:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    ours = Clients().make(service)
-    name, options = cast(Any, service), cast(Any, {"retries": RETRIES})
-    theirs = boto3.session.Session().client(name, config=Config(**options))
+    ours = make(service)
+    config = Config(retries={"mode": "standard", "max_attempts": 4})
+    theirs = boto3.session.Session().client(service, config=config)  # type: ignore[call-overload]
 
     assert ours.meta.endpoint_url == theirs.meta.endpoint_url
     assert ours.meta.endpoint_url.startswith(endpoint or "https://")
@@ -44,7 +43,7 @@ def test_a_client_is_what_boto3_would_have_made(service: str, endpoint: str, mon
 
 
 def test_options_replace_the_settings_of_a_client() -> None:
-    client = Clients().make("lambda", read_timeout=7, retries={"mode": "standard", "total_max_attempts": 1})
+    client = make("lambda", read_timeout=7, retries={"mode": "standard", "total_max_attempts": 1})
 
     assert client.meta.config.read_timeout == 7
     assert client.meta.config.retries["total_max_attempts"] == 1
@@ -52,7 +51,7 @@ def test_options_replace_the_settings_of_a_client() -> None:
 
 def test_a_service_that_no_function_has_a_client_of_is_refused_by_name() -> None:
     with pytest.raises(UnknownServiceError, match=r"'ec2'.*dynamodb, kinesis"):
-        Clients().make("ec2")
+        make("ec2")
 
 
 def test_a_kinesis_client_loads_neither_boto3_nor_managed_transfers() -> None:
