@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from levada.clean import times
 from levada.clean.forced import SHIFT
+from levada.clean.source import text
 from levada.core import packs
 from levada.core.publishing import publish
 from levada.domains.declaration import Domain
@@ -81,13 +82,11 @@ def packs_of(path: Path, domain: Domain, *, shift_us: int = 0) -> Iterator[Due]:
     Args:
         shift_us: by how much ``clean`` shall move the times of all rows.
 
-    Raises BadRecordError when the file as a whole cannot be read, LevadactlError for Parquet.
+    Raises BadRecordError when the file as a whole cannot be read.
     """
     with path.open("rb") as file:
         content = survey(file)
     kind = format_of(path.name, content, domain.encoding)
-    if kind == PARQUET:
-        raise LevadactlError(f"{path}: replay reads text; load Parquet with `levada upload`")
     plan = Plan(kind, content.compression, BLOCK_BYTES, BLOCK_ROWS, PACK_ROWS)
     # Packs of a replay are not those of a load, although their rows are the same: loading the file as well doubles it.
     packer = Packer(
@@ -118,7 +117,11 @@ def shift_to(now_us: int, path: Path, domain: Domain) -> int:
 
 
 def parts_of(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterator[Part]:
-    """The parts of a text file, in order."""
+    """The parts of a file, in order. Raises BadRecordError when the file as a whole cannot be read."""
+    started = readers.first_progress(plan.format, content, domain, path)
+    if plan.format == PARQUET:
+        yield from readers.parquet_parts(path, domain, plan, started)
+        return
     with ExitStack() as stack:
 
         def open_at(offset: int) -> Readable:
@@ -126,7 +129,6 @@ def parts_of(path: Path, content: Content, domain: Domain, plan: Plan) -> Iterat
             file.seek(offset)
             return file
 
-        started = readers.first_progress(plan.format, content, domain, path)
         yield from readers.text_parts(open_at, content, domain, plan, started)
 
 
@@ -144,7 +146,7 @@ def _small(part: Part) -> Iterator[Part]:
 
 def _last_time(part: Part, domain: Domain) -> int | None:
     if part.rows is not None:
-        texts = [part.rows[name].combine_chunks() for name in domain.time.columns]
+        texts = [text(part.rows, name, domain) for name in domain.time.columns]
     elif part.lines:
         import pyarrow as pa
 

@@ -71,11 +71,8 @@ def split(
         rows = Path(scratch) / "rows.parquet"
         refused = Path(scratch) / "refused.txt"
         plan = Plan(kind, content.compression, BLOCK_BYTES, BLOCK_ROWS, replaying.PACK_ROWS)
-        if kind == PARQUET:
-            progress = readers.first_progress(kind, content, domain, path)
-            parts, separator = readers.parquet_parts(path, domain, plan, progress), ","
-        else:
-            parts = replaying.parts_of(path, content, domain, plan)
+        parts, separator = replaying.parts_of(path, content, domain, plan), ","
+        if kind == CSV:
             separator = readers.top_of(content, domain).dialect.delimiter
         _collect(parts, domain, rows, refused, done, on_rows)
         if done.rows > done.refused:
