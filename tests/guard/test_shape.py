@@ -87,6 +87,44 @@ def test_importing_a_handler_loads_nothing_heavy_and_builds_no_client(module: st
     assert not set(HANDLERS[module]) & set(loaded) - allowed
 
 
+HTTP_PACKAGES = {"aws_lambda_powertools", "botocore", "jmespath", "levada", "msgspec", "typing_extensions"}
+"""What the HTTP function may import beside the standard library; of botocore its name only, which Powertools signs."""
+CLIENT_PACKAGES = {"botocore", "dateutil", "jmespath", "levada", "six", "urllib3"}
+"""What its client may add: boto3 would bring s3transfer, and that multiprocessing."""
+HTTP_MODULES = {
+    "adapters": {"clients", "errors", "kinesis"},
+    "core": {"errors", "jsontext", "packs", "publishing", "timetexts"},
+    "ingest": {"http_handler", "http_packs", "http_request", "instants", "items", "lanes"},
+    "": {"config", "observe", "ports", "wiring"},
+}
+"""levada's own modules that a post of events may need, beside the domains'."""
+
+
+def test_a_post_of_events_imports_these_modules_and_no_other() -> None:
+    """Issue 6: the start with its client within 1.15 times a bare client. One more module is more for each start."""
+    program = """
+import sys
+from levada.config import Config
+from levada.wiring import AwsDeps
+import levada.ingest.http_handler
+before = set(sys.modules)
+AwsDeps(Config(raw_stream="raw")).raw
+print(*before); print(*set(sys.modules) - before)
+"""
+    region = {"AWS_DEFAULT_REGION": "us-east-1"}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=region)
+    imported, added = (set(line.split()) for line in run.stdout.splitlines())
+    known = {"__main__", "_distutils_hack", "_virtualenv"} | sys.stdlib_module_names  # what an environment starts with
+
+    assert {name.partition(".")[0] for name in imported} - known <= HTTP_PACKAGES
+    assert {name.partition(".")[0] for name in added} - known <= CLIENT_PACKAGES
+    assert not {name for name in imported if name.startswith("botocore.")}
+    assert "multiprocessing" not in imported | added
+    own = {name.removeprefix("levada.") for name in imported | added if name.startswith("levada.")}
+    allowed = {f"{folder}.{name}".strip(".") for folder, names in HTTP_MODULES.items() for name in (*names, "")}
+    assert {name for name in own if name.partition(".")[0] != "domains"} <= allowed
+
+
 @pytest.mark.parametrize("field", [f.name for f in fields(Config)])
 def test_every_setting_is_documented(field: str) -> None:
     assert f"`{PREFIX}{field.upper()}`" in (ROOT / "docs" / "settings.md").read_text()
