@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
 
 from levada.clean import times
-from levada.clean.forced import SHIFT
 from levada.clean.source import text
-from levada.core import packs
 from levada.core.publishing import publish
 from levada.domains.declaration import Domain
 from levada.ingest import readers
@@ -89,20 +87,12 @@ def packs_of(path: Path, domain: Domain, *, shift_us: int = 0) -> Iterator[Due]:
     kind = format_of(path.name, content, domain.encoding)
     plan = Plan(kind, content.compression, BLOCK_BYTES, BLOCK_ROWS, PACK_ROWS)
     # Packs of a replay are not those of a load, although their rows are the same: loading the file as well doubles it.
-    packer = Packer(
-        domain, TENANT, f"now{shift_us:x}-{content.sha256}" if shift_us else f"replay-{content.sha256}", PACK_ROWS
-    )
+    known = f"now{shift_us:x}-{content.sha256}" if shift_us else f"replay-{content.sha256}"
+    packer = Packer(domain, TENANT, known, PACK_ROWS, shift_us=shift_us)
     for part in parts_of(path, content, domain, plan):
         for small in _small(part):
             for entry in packer.entries(small):
-                yield Due(_shifted(entry, shift_us), _last_time(small, domain), small.good + len(small.bad))
-
-
-def _shifted(entry: Entry, shift_us: int) -> Entry:
-    if not shift_us:
-        return entry
-    header, body = packs.split(entry.data)
-    return replace(entry, data=packs.encode(replace(header, extra=(header.extra or {}) | {SHIFT: shift_us}), body))
+                yield Due(entry, _last_time(small, domain), small.good + len(small.bad))
 
 
 def shift_to(now_us: int, path: Path, domain: Domain) -> int:

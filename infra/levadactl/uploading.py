@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from levada.ingest import shifted
 from levadactl import loading
 from levadactl.errors import LevadactlError
 from levadactl.loading import TENANT, Advance, Lake, Load
@@ -36,13 +37,22 @@ def files_of(patterns: Sequence[str]) -> list[Path]:
 
 
 def upload_all(
-    place: Place, lake: Lake, paths: Sequence[Path], domain: str, *, name: str | None, resume: bool, advance: Advance
+    place: Place,
+    lake: Lake,
+    paths: Sequence[Path],
+    domain: str,
+    *,
+    name: str | None,
+    resume: bool,
+    advance: Advance,
+    shift: Callable[[Path], int] | None = None,
 ) -> tuple[list[Answer], list[tuple[Answer, Load, Answer | None]]]:
     """Put the files under landing/.
 
     Args:
         name: instead of the file's own.
         resume: leave out what was loaded already.
+        shift: by how much the times of a file are to be moved, microseconds; None: by nothing.
 
     Returns:
         (an answer for each file; for each that was uploaded its answer, its load, and its ledger before).
@@ -50,15 +60,18 @@ def upload_all(
     answers: list[Answer] = []
     loads: list[tuple[Answer, Load, Answer | None]] = []
     for path in paths:
-        content = loading.sha256_of(path)
+        shift_us = shift(path) if shift else 0
+        content = shifted.identity(loading.sha256_of(path), shift_us)
         known = lake.ledger(domain, TENANT, content)
         answer: Answer = {"file": str(path), "bucket": place.bucket, "sha256": content, "known": bool(known)}
+        answer |= {"shift_us": shift_us} if shift else {}
         answers.append(answer)
         if resume and known and known["done"]:
             answer |= {"uploaded": False, "done": True, "counts": known["counts"]}
             advance(path.stat().st_size)
         else:
-            key = loading.upload(place, path, domain=domain, name=name, advance=advance)
+            called = (shifted.folder(shift_us) if shift_us else "") + (name or path.name)
+            key = loading.upload(place, path, domain=domain, name=called, advance=advance)
             answer |= {"uploaded": True, "key": key}
             loads.append((answer, Load(lake, place, domain, content, key), known))
     return answers, loads

@@ -28,7 +28,7 @@ class Content:
     """One object's bytes, as a first pass over them found."""
 
     sha256: str
-    """Hex, of the bytes as stored."""
+    """Hex, of the bytes as stored; where times are moved, of that and by how much (``shifted.identity``)."""
     size: int
     """Bytes as stored."""
     compression: str

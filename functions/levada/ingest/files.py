@@ -246,7 +246,14 @@ class _Attempt:
 
     def _send(self, ledger: Ledger) -> None:
         deps, progress = self._deps, ledger.progress
-        packer = Packer(self._file.domain, deps.tenant, self._content, ledger.plan.pack_rows, dict(progress.positions))
+        packer = Packer(
+            self._file.domain,
+            deps.tenant,
+            self._content,
+            ledger.plan.pack_rows,
+            dict(progress.positions),
+            self._file.shift_us,
+        )
         unsaved, begun = 0, progress.blocks
         end = None if self._part is None else self._part.piece.end
         with closing(self._file.parts(ledger.plan, progress, end)) as parts:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from levada.core import keys
 from levada.core.errors import BadRecordError, UnavailableError
 from levada.domains.declaration import Domain
-from levada.ingest import pieces, readers
+from levada.ingest import pieces, readers, shifted
 from levada.ingest.blocks import Readable
 from levada.ingest.content import HEAD_BYTES, PARQUET, PLAIN, Content, read_up_to, survey
 from levada.ingest.ledger import Piece, Plan, Progress
@@ -42,6 +42,11 @@ class File:
     spool: Path
     """A copy on disk, where it is Parquet."""
     blobs: BlobStore
+
+    @property
+    def shift_us(self) -> int:
+        """By how much ``clean`` shall move the times of its rows."""
+        return shifted.shift_of(self.key)
 
     def first_progress(self) -> Progress:
         """Where its first row stands. Raises BadRecordError: the file as a whole cannot be read."""
@@ -121,10 +126,11 @@ def looked_at(
         GoneError: there is no such object.
         BadRecordError: no rows can be read from it.
     """
-    etag = etag_of(blobs, key)
+    etag, shift_us = etag_of(blobs, key), shifted.shift_of(key)
     with tempfile.NamedTemporaryFile(prefix="levada-") as spool:
         with closing(_open(blobs, key)) as stream:
             content = survey(stream, _Spool(spool))
+        content = replace(content, sha256=shifted.identity(content.sha256, shift_us))
         spool.flush()
         seen(content.sha256)
         yield File(key, etag, domain, content, format_of(key, content, domain.encoding), Path(spool.name), blobs)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.clean.decode import LINE
+from levada.clean.forced import SHIFT
 from levada.core import columns, packs
 from levada.core.jsontext import NOT_JSON
 from levada.core.packs import ARROW_ZSTD, MAX_PACK_BYTES, NDJSON_ZSTD, Header, lane_of, partition_key
@@ -34,6 +35,8 @@ class Packer:
     pack_rows: int
     positions: dict[int, int] = field(default_factory=dict)
     """Lane → position of its next pack."""
+    shift_us: int = 0
+    """By how much ``clean`` shall move the times of all rows."""
 
     def entries(self, part: Part) -> Iterator[Entry]:
         """The packs of the next part; each lane's in the order of the file's lines."""
@@ -113,6 +116,8 @@ class Packer:
     def _entry(self, lane: int, count: int, codec: str, body: bytes, extra: dict[str, object]) -> Entry:
         n = self.positions.get(lane, 0)
         self.positions[lane] = n + 1
+        if self.shift_us:
+            extra = extra | {SHIFT: self.shift_us}
         header = Header(
             domain=self.domain.name,
             tenant=self.tenant,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,9 @@ from levadactl.console import JsonOption
 from levadactl.errors import LevadactlError
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, NDJSON or Parquet; also .gz, .zst.")]
+ShiftOption = Annotated[
+    bool, typer.Option("--shift-to-now", help="Move all times alike, so that the file's last row is now.")
+]
 DomainOption = Annotated[str, typer.Option("--domain", help="Whose declaration reads the file.")]
 
 
@@ -43,13 +47,15 @@ def upload(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the last row is in its window.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out files that were loaded already.")] = False,
+    shift_to_now: ShiftOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put files into the lake's landing/; their arrival starts the load. The same content is loaded once.
 
-    One file answers for itself; several with what became of each, and a total that adds up.
+    One file answers for itself; several with what became of each, and a total that adds up. Rows whose times are moved
+    keep their own in bronze and are marked as forced; a file that is moved once more counts once more.
     """
-    from levadactl import uploading
+    from levadactl import replaying, uploading
     from levadactl.domains import domain_named
     from levadactl.loading import Lake
     from levadactl.places import Place
@@ -57,10 +63,13 @@ def upload(
     chosen, paths = domain_named(domain), uploading.files_of(files)
     if name is not None and len(paths) > 1:
         raise LevadactlError(f"--name {name}: is for one file, not for {len(paths)}")
-    place = Place.current()
+    if shift_to_now and resume:
+        raise LevadactlError("--resume: a file that is moved to now was never loaded as it is now")
+    place, now_us = Place.current(), int(time.time() * 1_000_000)
+    shift = (lambda path: replaying.shift_to(now_us, path, chosen)) if shift_to_now else None
     with console.progress("uploading", sum(path.stat().st_size for path in paths), unit="bytes") as advance:
         answers, loads = uploading.upload_all(
-            place, Lake.of(place), paths, chosen.name, name=name, resume=resume, advance=advance
+            place, Lake.of(place), paths, chosen.name, name=name, resume=resume, advance=advance, shift=shift
         )
     if wait:
         uploading.wait_for_all(loads, console.say)
@@ -74,9 +83,7 @@ def replay(
         float, typer.Option("--speedup", min=0, help="Times faster than the rows' own times; 0: as fast as possible.")
     ] = 0.0,
     again: Annotated[bool, typer.Option("--again", help="Begin at the first row, whatever was sent before.")] = False,
-    shift_to_now: Annotated[
-        bool, typer.Option("--shift-to-now", help="Move all times alike, so that the file's last row is now.")
-    ] = False,
+    shift_to_now: ShiftOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Send a file's rows through the raw stream, paced by their times. Interrupt it; the same command goes on.

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from levada.core import packs, parquet
+from levada.core.errors import BadRecordError
 from levada.core.records import Quality
 from levada.domains.air_quality import AIR_QUALITY
+from levada.ingest import shifted
+from levada.ingest.files import FilesDeps, load, load_piece
+from levada.ingest.pieces import Order
 from levadactl import events, generate
 from levadactl.errors import LevadactlError
-from levadactl.loading import Lake
+from levadactl.loading import TENANT, Lake, sha256_of
 from levadactl.memory import MemoryDeps, MemorySink
 from levadactl.replaying import Progress, packs_of, replay, shift_to
 from levadactl.verify import truth_of, verify
@@ -108,3 +113,63 @@ def test_only_rows_of_the_pack_that_says_so_are_moved_and_marked(memory: MemoryD
     flags = {bool(f & Quality.FORCED_TIME) for f in rows["quality"].to_pylist()}
     assert flags == {True, False}
     assert len(set(rows["time"].to_pylist())) == 1, "hour 0 was moved to hour 1"
+
+
+def land(memory: MemoryDeps, path: Path, shift_us: int) -> Lake:
+    """What `levada upload --shift-to-now` puts, loaded and sent on through clean and aggregate."""
+    key = f"landing/air_quality/{shifted.folder(shift_us)}{path.name}"
+    memory.blobs.put(key, path.read_bytes())
+    sink = MemorySink()
+    stage = FilesDeps(
+        blobs=memory.blobs,
+        sink=sink,
+        topology=memory.topology,
+        clock=memory.clock,
+        domains={"air_quality": AIR_QUALITY},
+        tenant=TENANT,
+        raw_stream="raw",
+        pack_rows=50,
+        fence_horizon_h=48,
+        start=(orders := list[dict[str, Any]]()).append,
+        split_bytes=8_000,
+        piece_bytes=4_000,
+    )
+    load(key, stage, remaining_s=lambda: 900.0)
+    for event in orders:
+        load_piece(Order.from_event(event), stage, remaining_s=lambda: 900.0)
+    return pipeline.run(memory, [entry.data for entry in sink.entries])
+
+
+@pytest.mark.parametrize("rows", [20, ROWS], ids=["whole", "in pieces"])
+def test_an_uploaded_file_is_moved_as_a_replayed_one_is(rows: int, memory: MemoryDeps, tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    generate.write(path, n=rows)
+    assert (path.stat().st_size > 8_000) == (rows == ROWS), "what is larger is loaded in pieces"
+    shift_us = shift_to(int(memory.clock.now_s() * 1e6), path, AIR_QUALITY)
+
+    land(memory, path, shift_us)
+    lake = land(memory, path, shift_us)  # the same once more: its ledger knows it
+
+    moved = silver(memory)
+    assert moved.num_rows == rows * 13
+    assert max(moved["time"].cast(pa.int64()).to_pylist()) == int(memory.clock.now_s() * 1e6)
+    assert all(flags & Quality.FORCED_TIME for flags in moved["quality"].to_pylist())
+    known = lake.ledger("air_quality", TENANT, shifted.identity(sha256_of(path), shift_us))
+    assert known is not None
+    assert (known["done"], known["duplicates"]) == (True, 1)
+    assert lake.ledger("air_quality", TENANT, sha256_of(path)) is None
+    land(memory, path, shift_us + 1)
+    assert silver(memory).num_rows == 2 * rows * 13
+
+
+@pytest.mark.parametrize("said", ["", "1h", "--5", "5.0", "9" * 20, "٣"])
+def test_a_folder_that_says_no_shift_refuses_its_files(said: str) -> None:
+    with pytest.raises(BadRecordError, match=f"bad_shift.*shift_us={said!r} must be a whole number"):
+        shifted.shift_of(f"landing/air_quality/shift_us={said}/a.csv")
+
+
+@pytest.mark.parametrize(
+    "key", ["landing/x/a.csv", "landing/x/a/shift_us=5/a.csv", "landing/x/shift_us=5", "shift_us=5/a"]
+)
+def test_only_the_folder_below_the_domain_says_it(key: str) -> None:
+    assert shifted.shift_of(key) == 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from levada.core import keys
+from levada.ingest import shifted
 from levadactl import uploading
 from levadactl.errors import LevadactlError
 from levadactl.loading import TENANT, Lake, sha256_of
@@ -64,3 +65,30 @@ def test_what_was_loaded_is_left_out_and_the_totals_add_up(files: list[Path]) ->
     assert found == {"files": 3, "uploaded": 2, "left_out": 1, "done": 1, "rows_read": 7, "bad_rows": 1}
     again, _ = uploading.upload_all(place, lake, files, "air_quality", name=None, resume=False, advance=moved.append)
     assert all(one["uploaded"] for one in again)
+
+
+def test_a_file_that_is_moved_lies_in_a_folder_that_says_by_how_much(files: list[Path]) -> None:
+    """A27: its ledger is another one than that of the file as it is."""
+    blobs = MemoryBlobStore()
+    place: Any = SimpleNamespace(bucket="lake", client=lambda _: S3(blobs))
+    shifts = {files[0]: 5, files[1]: 0, files[2]: -7}
+
+    answers, loads = uploading.upload_all(
+        place,
+        Lake(blobs, MemoryServingStore()),
+        files,
+        "air_quality",
+        name=None,
+        resume=False,
+        advance=lambda _: None,
+        shift=shifts.__getitem__,
+    )
+
+    assert [one["shift_us"] for one in answers] == [5, 0, -7]
+    assert [load.key for _, load, _ in loads] == [
+        "landing/air_quality/shift_us=5/a.csv",
+        "landing/air_quality/b.csv",
+        "landing/air_quality/shift_us=-7/c.csv",
+    ]
+    assert [load.content for _, load, _ in loads] == [shifted.identity(sha256_of(path), shifts[path]) for path in files]
+    assert loads[1][1].content == sha256_of(files[1]) != loads[0][1].content
