@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from levada.core import retention
 from levada.core.errors import ConfigError
 
 PREFIX = "LEVADA_"
@@ -50,6 +51,8 @@ class Config:
     """Event time without an anomaly after which the next one of a series and rule is a new alert, seconds."""
     alert_max_age_s: int = 86_400
     """Alerts opened longer ago than this in event time are stored but not published, seconds."""
+    keep: str = ""
+    """How long what is kept, where the defaults do not suit: ``raw=7d,bronze=forever``; see core/retention.py."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0
@@ -76,6 +79,7 @@ class Config:
         for name, (low, high) in RANGES.items():
             if not low <= (value := getattr(self, name)) <= high:
                 raise ConfigError(f"{PREFIX}{name.upper()}={value}: must be a whole number from {low} to {high}")
+        retention.parse(self.keep)
         if self.alert_severity not in SEVERITIES:
             allowed = ", ".join(SEVERITIES)
             raise ConfigError(f"{PREFIX}ALERT_SEVERITY={self.alert_severity!r}: must be one of {allowed}")

@@ -18,6 +18,8 @@ class Blob:
     size: int
     """Bytes."""
     etag: str
+    modified_s: int
+    """When it was written last, seconds since 1970."""
 
 
 class BlobStore(Protocol):
@@ -136,7 +138,7 @@ class AlertSink(Protocol):
 
 
 class Items(Protocol):
-    """Items by partition key and sort key, to read."""
+    """Items by partition key and sort key, to read; those whose ``expires_at`` (seconds since 1970) is over are not."""
 
     def query(
         self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None

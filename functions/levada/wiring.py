@@ -118,7 +118,7 @@ class AwsDeps:
 
         self.config.need("table")
         client = self._client("dynamodb", max_pool_connections=PARALLEL_PUTS)
-        return DynamoServingStore(client, self.config.table)
+        return DynamoServingStore(client, self.config.table, self.clock.now_s)
 
     @cached_property
     def functions(self) -> Functions:

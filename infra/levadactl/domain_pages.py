@@ -145,7 +145,8 @@ def _settings(domain: Domain) -> Iterator[Sequence[str]]:
     yield ("base window", f"{domain.window_s} s")
     yield ("lateness", f"{domain.lateness_s} s")
     yield ("clock ahead of now", "setting `LEVADA_MAX_SKEW_S`" if domain.skew_s is None else f"{domain.skew_s} s")
-    yield ("raw rows are kept", f"{domain.retention_h} h" if domain.retention_h else "as the deployment says")
+    own = ", ".join(f"{kind} {f'{hours} h' if hours else 'for ever'}" for kind, hours in domain.keep_h.items())
+    yield ("how long it is kept", own or "setting `LEVADA_KEEP`")
     yield ("silent after", f"{domain.silence_s} s" if domain.silence_s else "never")
     yield ("error of quantiles", f"{domain.quantile_error:g}" if domain.quantile_error else "no quantiles")
 

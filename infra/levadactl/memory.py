@@ -20,6 +20,9 @@ class MemoryBlobStore:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.modified_s: dict[str, float] = {}
+        """When they were put; what a test has put past this store is from 1970."""
+        self.now_s: Callable[[], float] = lambda: 0.0
         self.down = False
         """Set it to make every call fail the way an unreachable store does."""
         self.puts = 0
@@ -32,6 +35,7 @@ class MemoryBlobStore:
         self._check()
         self.puts += 1
         self.objects[key] = bytes(body)
+        self.modified_s[key] = self.now_s()
 
     def put_all(self, objects: Iterable[tuple[str, bytes]]) -> None:
         for key, body in objects:
@@ -61,12 +65,13 @@ class MemoryBlobStore:
     def list(self, prefix: str) -> Iterator[Blob]:
         self._check()
         for key in sorted(k for k in self.objects if k.startswith(prefix)):
-            yield Blob(key, len(self.objects[key]), _etag(self.objects[key]))
+            yield Blob(key, len(self.objects[key]), _etag(self.objects[key]), int(self.modified_s.get(key, 0)))
 
     def delete(self, keys: Iterable[str]) -> None:
         self._check()
         for key in keys:
             self.objects.pop(key, None)
+            self.modified_s.pop(key, None)
 
 
 def _etag(body: bytes) -> str:
@@ -150,11 +155,12 @@ class MemoryUrls:
 
 
 class MemoryServingStore:
-    """Items in a dict by (pk, sk)."""
+    """Items in a dict by (pk, sk). Those that have expired stay there and are not read, as with a lazy TTL."""
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
         self.down = False
+        self.now_s: Callable[[], float] = lambda: 0.0
 
     def put(self, items: Sequence[Mapping[str, Any]]) -> None:
         self.check()
@@ -172,7 +178,7 @@ class MemoryServingStore:
         self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
         self.check()
-        found = sorted(sk for p, sk in self.items if p == pk and first <= sk <= last)
+        found = sorted(sk for (p, sk), i in self.items.items() if p == pk and first <= sk <= last and self._is_read(i))
         yield from (dict(self.items[pk, sk]) for sk in found[:limit])
 
     def by_time(
@@ -185,9 +191,13 @@ class MemoryServingStore:
         limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         self.check()
-        found = [i for i in self.items.values() if i.get("list_pk") == list_pk and first <= i["list_sk"] <= last]
+        mine = [i for i in self.items.values() if i.get("list_pk") == list_pk and self._is_read(i)]
+        found = [i for i in mine if first <= i["list_sk"] <= last]
         found.sort(key=lambda item: (item["list_sk"], item["sk"]), reverse=newest_first)
         yield from (dict(item) for item in found[:limit])
+
+    def _is_read(self, item: Mapping[str, Any]) -> bool:
+        return "expires_at" not in item or item["expires_at"] > self.now_s()
 
     def check(self) -> None:
         if self.down:
@@ -238,3 +248,6 @@ class MemoryDeps:
     urls: MemoryUrls = field(default_factory=MemoryUrls)
     alerts: MemoryAlertSink = field(default_factory=MemoryAlertSink)
     memo: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.blobs.now_s = self.serving.now_s = self.clock.now_s

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ import pyarrow as pa
 from levada.archive.silence import FOUND_BY
 from levada.clean import stage as clean
 from levada.config import Config
-from levada.core import columns, findings, keys, kinesis_event, packs, parquet, segments
+from levada.core import columns, findings, keys, kinesis_event, packs, parquet, retention, segments
 from levada.core.alerts import ALERT, Policy, raise_
 from levada.core.anomalies import ANOMALY
 from levada.core.errors import BadRecordError
@@ -30,6 +30,7 @@ from levada.core.kinesis_event import Batch, StreamRecord
 from levada.core.partials import PARTIAL
 from levada.core.positions import PackFences, RowFences, ShardToken
 from levada.core.publishing import publish
+from levada.core.retention import Expiry, Keep
 from levada.domains.registry import enabled
 from levada.ports import Clock, RecordSink
 from levadactl.loading import Lake, Streams
@@ -109,7 +110,10 @@ def run(ports: Ports) -> Recovery:
         done.records_cleaned += _finish_clean(token, ports)
     config = ports.config
     policy = Policy(severity=config.alert_severity, quiet_us=config.alert_quiet_s * 1_000_000)
-    done.served_items = _serve_again(ports.lake) + _tell_again(ports.lake, policy)
+    keep = Keep(
+        retention.parse(config.keep), {one.name: one.keep_h for one in enabled(config.domains_enabled).values()}
+    )
+    done.served_items = _serve_again(ports.lake, keep) + _tell_again(ports.lake, policy, keep)
     done.load_again = _unfinished(ports)
     return done
 
@@ -215,40 +219,56 @@ def _batches(records: Sequence[StreamRecord]) -> Iterator[tuple[StreamRecord, ..
 # ------------------------------------------------------------------ the serving table, and files
 
 
-def _serve_again(lake: Lake) -> int:
+def _written(lake: Lake, prefix: str, keep: Keep) -> dict[str, Expiry]:
+    """Key → when the items expire that were emitted with it: an object is put when its emission is."""
+    return {blob.key: Expiry(keep, blob.modified_s) for blob in lake.blobs.list(prefix)}
+
+
+def _serve_again(lake: Lake, keep: Keep) -> int:
     n = 0
+    expiries = _written(lake, "gold/", keep)
     for key, body in lake.bodies("gold/"):
+        expiry = expiries.get(key)
         name = key.rpartition("/")[2].removesuffix(".parquet")
         token, _, generation = name.rpartition("-")
         partials = parquet.from_bytes(body).select(PARTIAL.names).cast(PARTIAL)
-        items = [*segments.items(partials, token, int(generation)), *segments.series_items(partials)]
+        items = [*segments.items(partials, token, int(generation), expiry), *segments.series_items(partials, expiry)]
         lake.serving.put(items)
         n += len(items)
     return n
 
 
-def _tell_again(lake: Lake, policy: Policy) -> int:
-    """Anomalies as the lake has them, and the alerts of shards that follow from them. Nobody is told once more."""
+def _tell_again(lake: Lake, policy: Policy, keep: Keep) -> int:
+    """Anomalies as the lake has them, and the alerts that follow from them. Nobody is told once more."""
     n = 0
     emitted: dict[str, dict[int, list[pa.Table]]] = {}
+    expiries = _written(lake, "anomalies/", keep)
+    written: dict[tuple[str, int], Expiry] = {}
     for key, body in lake.bodies("anomalies/"):
         name = key.rpartition("/")[2].removesuffix(".parquet")
         token, _, generation = name.rpartition("-")
         table = parquet.from_bytes(body).select(ANOMALY.names).cast(ANOMALY)
         if not generation.isdecimal():  # silent series: no shard has found them
-            lake.serving.put(items := findings.anomaly_items(table, FOUND_BY))
-            n += len(items)
+            raised, _ = raise_(table, columns.empty(ALERT), replace(policy, quiet_us=0))
+            n += _put_findings(lake, table, raised, FOUND_BY, 0, expiries.get(key))
             continue
+        written[token, int(generation)] = expiries[key]
         emitted.setdefault(token, {}).setdefault(int(generation), []).append(table)
     for token, emissions in emitted.items():
         open_alerts = columns.empty(ALERT)
         for number, tables in sorted(emissions.items()):
             found = pa.concat_tables(tables).unify_dictionaries()
             raised, open_alerts = raise_(found, open_alerts, policy)
-            lake.serving.put(items := findings.anomaly_items(found, token))
-            lake.serving.put_newer(told := findings.alert_items(raised, token, number))
-            n += len(items) + len(told)
+            n += _put_findings(lake, found, raised, token, number, written[token, number])
     return n
+
+
+def _put_findings(
+    lake: Lake, found: pa.Table, raised: pa.Table, token: str, generation: int, expiry: Expiry | None
+) -> int:
+    lake.serving.put(items := findings.anomaly_items(found, token, expiry))
+    lake.serving.put_newer(told := findings.alert_items(raised, token, generation, expiry))
+    return len(items) + len(told)
 
 
 def _unfinished(ports: Ports) -> list[dict[str, Any]]:

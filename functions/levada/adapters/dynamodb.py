@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,16 @@ BASE_DELAY_S = 0.05
 
 
 class DynamoServingStore:
-    """Items of one table with the key attributes pk and sk."""
+    """Items of one table with the key attributes pk and sk. Its TTL is lazy (days): what has expired is not read.
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    Args:
+        now_s: seconds since 1970.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, now_s: Callable[[], float] = time.time) -> None:
         self._client = client
         self._table = table
+        self._now_s = now_s
         self._to = TypeSerializer()
         self._from = TypeDeserializer()
 
@@ -93,7 +98,13 @@ class DynamoServingStore:
             "TableName": self._table,
             "KeyConditionExpression": f"{names[0]} = :pk AND {names[1]} BETWEEN :first AND :last",
             # an empty key value is not allowed; no sort key sorts before a blank
-            "ExpressionAttributeValues": {":pk": {"S": pk}, ":first": {"S": first or " "}, ":last": {"S": last}},
+            "FilterExpression": "attribute_not_exists(expires_at) OR expires_at > :now",
+            "ExpressionAttributeValues": {
+                ":pk": {"S": pk},
+                ":first": {"S": first or " "},
+                ":last": {"S": last},
+                ":now": {"N": str(int(self._now_s()))},
+            },
             **how,
         }
         left = limit

@@ -90,7 +90,8 @@ class S3BlobStore:
             pager = self._client.get_paginator("list_objects_v2")
             for page in pager.paginate(Bucket=self._bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
-                    yield Blob(item["Key"], item["Size"], item["ETag"])
+                    modified_s = int(item["LastModified"].timestamp())
+                    yield Blob(item["Key"], item["Size"], item["ETag"], modified_s)
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)

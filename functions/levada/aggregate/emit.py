@@ -12,6 +12,7 @@ from levada.aggregate import latest as entities
 from levada.aggregate.watching import Watched
 from levada.core import findings, keys, parquet, segments
 from levada.core.positions import ShardToken
+from levada.core.retention import Expiry
 from levada.ports import AlertSink, BlobStore, ServingStore
 
 
@@ -23,7 +24,8 @@ class Emitted:
     """
 
     generations: dict[ShardToken, int] = field(default_factory=dict)
-    series: set[tuple[str, str]] = field(default_factory=set)
+    series: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Item of a series that this process has written → when it expires, seconds."""
 
     def knows(self, token: ShardToken, generation: int) -> bool:
         return self.generations.get(token, -1) >= generation
@@ -41,6 +43,7 @@ def emit(
     sink: AlertSink | None = None,
     done: Emitted,
     fresh: bool,
+    expiry: Expiry | None = None,
 ) -> None:
     """Write the outbox of one committed generation: the serving table first, then gold, its last day at the very end.
 
@@ -51,15 +54,16 @@ def emit(
         sink: where alerts are told.
         fresh: this process has just committed it, so that nobody can have emitted it. Otherwise the object that is
             written last tells whether somebody has.
+        expiry: when its items expire; None for never.
     """
     if done.knows(token, generation):
         return
     if latest is not None and latest.num_rows:
-        serving.put_newer(list(entities.items(latest)))
+        serving.put_newer(list(entities.items(latest, expiry)))
     if outbox.num_rows and (fresh or not _is_there(outbox, token, generation, blobs)):
         if watched is not None and watched.found.num_rows:
-            _emit_findings(watched, token, generation, blobs, serving, sink)
-        _emit_windows(outbox, token, generation, blobs, serving, done)
+            _emit_findings(watched, token, generation, blobs, serving, sink, expiry)
+        _emit_windows(outbox, token, generation, blobs, serving, done, expiry)
     done.generations[token] = generation
 
 
@@ -70,14 +74,24 @@ def _is_there(outbox: pa.Table, token: ShardToken, generation: int, blobs: BlobS
 
 
 def _emit_windows(
-    outbox: pa.Table, token: ShardToken, generation: int, blobs: BlobStore, serving: ServingStore, done: Emitted
+    outbox: pa.Table,
+    token: ShardToken,
+    generation: int,
+    blobs: BlobStore,
+    serving: ServingStore,
+    done: Emitted,
+    expiry: Expiry | None,
 ) -> None:
     places = sorted(pc.unique(_places(outbox)).to_pylist())
-    listed = [item for item in segments.series_items(outbox) if (item["pk"], item["sk"]) not in done.series]
-    serving.put([*segments.items(outbox, str(token), generation), *listed])
+    listed = {
+        place: item
+        for item in segments.series_items(outbox, expiry)
+        if done.series.get(place := (item["pk"], item["sk"]), -1) < (item.get("expires_at") or 0)
+    }
+    serving.put([*segments.items(outbox, str(token), generation, expiry), *listed.values()])
     blobs.put_all(_gold(outbox, token, generation, places[:-1]))
     blobs.put_all(_gold(outbox, token, generation, places[-1:]))
-    done.series.update((item["pk"], item["sk"]) for item in listed)
+    done.series.update({place: item.get("expires_at") or 0 for place, item in listed.items()})
 
 
 def _emit_findings(
@@ -87,10 +101,11 @@ def _emit_findings(
     blobs: BlobStore,
     serving: ServingStore,
     sink: AlertSink | None,
+    expiry: Expiry | None,
 ) -> None:
     """Anomalies and alerts to the serving table, anomalies to the lake, alerts to those who have subscribed."""
-    serving.put(findings.anomaly_items(watched.found, str(token)))
-    serving.put_newer(findings.alert_items(watched.raised, str(token), generation))
+    serving.put(findings.anomaly_items(watched.found, str(token), expiry))
+    serving.put_newer(findings.alert_items(watched.raised, str(token), generation, expiry))
     rows = _named(watched.found, token, generation)
     days = _places(rows, "time")
     for place in sorted(pc.unique(days).to_pylist()):

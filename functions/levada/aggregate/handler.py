@@ -8,13 +8,16 @@ Retry     safe: rows behind the fence are skipped, and an emission that is repea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from levada.aggregate import stage
 from levada.aggregate.emit import Emitted
 from levada.aggregate.watching import Alerting
-from levada.core import kinesis_event
+from levada.core import kinesis_event, retention
+from levada.core.retention import Keep
+from levada.domains.declaration import Domain
 from levada.domains.registry import enabled
 from levada.observe import lag_s, log
 from levada.wiring import Deps, deps
@@ -31,12 +34,13 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def stage_deps(d: Deps) -> stage.AggregateDeps:
+    domains = enabled(d.config.domains_enabled)
     return stage.AggregateDeps(
         blobs=d.blobs,
         serving=d.serving,
         topology=d.topology,
         clock=d.clock,
-        domains=enabled(d.config.domains_enabled),
+        domains=domains,
         fence_horizon_h=d.config.fence_horizon_h,
         emitted=d.memo.setdefault("emitted", Emitted()),
         alerting=Alerting(
@@ -45,5 +49,11 @@ def stage_deps(d: Deps) -> stage.AggregateDeps:
             quiet_s=d.config.alert_quiet_s,
             max_age_s=d.config.alert_max_age_s,
         ),
+        keep=keep(d, domains),
         memo=d.memo,
     )
+
+
+def keep(d: Deps, domains: Mapping[str, Domain]) -> Keep:
+    """How long what is kept: as the domains say, else as the deployment does."""
+    return Keep(retention.parse(d.config.keep), {name: one.keep_h for name, one in domains.items() if one.keep_h})

@@ -19,6 +19,7 @@ from levada.core.groups import heads_of
 from levada.core.instants import instant
 from levada.core.item_keys import PARTITION_BYTES, bounded, quoted
 from levada.core.records import IDENTITY, TIME
+from levada.core.retention import Expiry
 from levada.core.segments import sort_time
 from levada.core.vectors import ranks, to_numpy
 from levada.domains.declaration import Domain
@@ -79,12 +80,12 @@ def merge(tables: list[pa.Table]) -> pa.Table:
     return table.filter(pa.array(ends))
 
 
-def items(latest: pa.Table) -> Iterator[dict[str, Any]]:
-    """Items for ``put_newer``, by entity; ``list_pk`` and ``list_sk`` list them by time."""
+def items(latest: pa.Table, expiry: Expiry | None = None) -> Iterator[dict[str, Any]]:
+    """Items for ``put_newer``, by entity; ``list_pk`` and ``list_sk`` list them by time. expiry: None for never."""
     times = latest["time"].cast(pa.int64()).to_pylist()
     for row, time_us in zip(latest.drop_columns("time").to_pylist(), times, strict=True):
         pk = entity_pk(row["tenant"], row["domain"], row["entity_type"])
-        yield {
+        item = {
             "pk": pk,
             "sk": bounded(row["entity_id"]),
             "version": row["version"],
@@ -92,6 +93,7 @@ def items(latest: pa.Table) -> Iterator[dict[str, Any]]:
             "list_sk": bounded(f"{sort_time(time_us)}#{row['entity_id']}"),
             "state": row["state"],
         }
+        yield item if expiry is None else item | {"expires_at": expiry.at("events", row["domain"], time_us)}
 
 
 def entity_pk(tenant: str, domain: str, entity_type: str) -> str:

@@ -20,6 +20,7 @@ from levada.core.checkpoint import Checkpoint
 from levada.core.keys import Span
 from levada.core.kinesis_event import Batch
 from levada.core.positions import ShardToken
+from levada.core.retention import Expiry, Keep
 from levada.domains.declaration import Domain
 from levada.ports import BlobStore, Clock, ServingStore, StreamTopology
 
@@ -36,6 +37,8 @@ class AggregateDeps:
     fence_horizon_h: int
     emitted: Emitted
     alerting: Alerting = field(default_factory=Alerting)
+    keep: Keep = field(default_factory=Keep)
+    """How long what is emitted is kept."""
     memo: dict[str, Any] = field(default_factory=dict)
     """What the process remembers: limits."""
 
@@ -153,6 +156,7 @@ def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *
         sink=deps.alerting.sink,
         done=deps.emitted,
         fresh=fresh,
+        expiry=Expiry(deps.keep, state.updated_s),
     )
 
 

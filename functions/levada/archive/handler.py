@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from levada.aggregate.emit import Emitted
+from levada.aggregate.handler import keep
 from levada.aggregate.handler import stage_deps as aggregate_deps
 from levada.aggregate.stage import AggregateDeps
 from levada.archive import compaction, idle, kpi, order, rollups, silence
@@ -81,19 +82,20 @@ def _roll_up(
     failures += [*made.failures, *measured.failures]
     answer: dict[str, Any] = {"rollups": made.counts(), "kpi": measured.counts()}
     if asked.rollups_due:  # of an order for one domain nobody can tell whether it brought all hours up to date
-        quiet = silence.note(_telling(d), domains, int(d.clock.now_s() * 1_000_000))
+        quiet = silence.note(_telling(d, domains), domains, int(d.clock.now_s() * 1_000_000))
         failures += quiet.failures
         answer["silence"] = quiet.counts()
     return answer
 
 
-def _telling(d: Deps) -> silence.Telling:
+def _telling(d: Deps, domains: Mapping[str, Domain]) -> silence.Telling:
     return silence.Telling(
         blobs=d.blobs,
         serving=d.serving,
         sink=d.alerts,
         severity=d.config.alert_severity,
         max_age_s=d.config.alert_max_age_s,
+        keep=keep(d, domains),
     )
 
 

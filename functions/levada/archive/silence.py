@@ -26,6 +26,7 @@ from levada.core.checkpoint import Checkpoint
 from levada.core.errors import ConflictError, LevadaError
 from levada.core.periods import DAY_US, HOUR, HOUR_US, day_of
 from levada.core.records import SERIES, TIME
+from levada.core.retention import Expiry, Keep
 from levada.core.rollups import ROLLUP
 from levada.core.vectors import NO_TIME, to_arrow, to_numpy
 from levada.domains.declaration import Domain
@@ -69,6 +70,8 @@ class Telling:
     """Least severity of an alert."""
     max_age_s: int = 86_400
     """Silences that could be noticed longer ago than this are kept as alerts, but nobody is told."""
+    keep: Keep = field(default_factory=Keep)
+    """How long what is told is kept."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,8 @@ class State:
     etag: str | None = None
     generation: int = 0
     """Number of the last emission."""
+    found_s: int = 0
+    """When it was found, seconds since 1970."""
     found: pa.Table = field(default_factory=lambda: columns.empty(ANOMALY))
     """Silences that may not have been emitted yet."""
     raised: pa.Table = field(default_factory=lambda: columns.empty(ALERT))
@@ -92,12 +97,12 @@ class State:
             return cls()
         saved = Checkpoint.from_bytes(body)
         found, raised = (saved.tables[n].cast(schema) for n, schema in (("found", ANOMALY), ("raised", ALERT)))
-        return cls(etag, int(saved.header["generation"]), found, raised)
+        return cls(etag, int(saved.header["generation"]), int(saved.header["found_s"]), found, raised)
 
     def put(self, blobs: BlobStore, domain: str, found: pa.Table, raised: pa.Table) -> None:
         """Commit another outbox. Raises ConflictError when another run was at it."""
         tables = {"found": _packed(found), "raised": _packed(raised)}
-        saved = Checkpoint({"generation": self.generation}, tables)
+        saved = Checkpoint({"generation": self.generation, "found_s": self.found_s}, tables)
         self.etag = blobs.put_if(keys.silence_state(domain), saved.to_bytes(), etag=self.etag)
         self.found, self.raised = found, raised
 
@@ -153,7 +158,7 @@ def _note(telling: Telling, domain: Domain, now_us: int, done: Done) -> None:
     if not new.num_rows:
         return
     raised, _ = alerts.raise_(new, columns.empty(ALERT), _policy(telling, domain, now_us))
-    state.generation += 1
+    state.generation, state.found_s = state.generation + 1, now_us // 1_000_000
     state.put(telling.blobs, domain.name, new, raised)
     done.noted += new.num_rows
     done.alerts += raised.num_rows
@@ -189,8 +194,9 @@ def _unheard(blobs: BlobStore, domain: str, found: pa.Table) -> pa.Table:
 
 def _emit(telling: Telling, domain: str, state: State) -> None:
     """Emit the committed outbox, then commit that it is out. Repeating it writes the same items and rows."""
-    telling.serving.put(findings.anomaly_items(state.found, FOUND_BY))
-    telling.serving.put_newer(findings.alert_items(state.raised, FOUND_BY, state.generation))
+    expiry = Expiry(telling.keep, state.found_s)
+    telling.serving.put(findings.anomaly_items(state.found, FOUND_BY, expiry))
+    telling.serving.put_newer(findings.alert_items(state.raised, FOUND_BY, state.generation, expiry))
     for day, rows in _by_day(state.found):
         _keep(telling.blobs, domain, day, rows)
     if telling.sink is not None:

@@ -17,10 +17,13 @@ from levada.core.alerts import ALERT
 from levada.core.anomalies import ANOMALY, SEVERITIES
 from levada.core.item_keys import PARTITION_BYTES, SORT_BYTES, bounded, quoted
 from levada.core.records import SERIES
+from levada.core.retention import Expiry
 from levada.core.segments import sort_time
 from levada.ports import Notice
 
 ANOMALIES, ALERTS = "anomalies", "alerts"
+FINDINGS = "findings"
+"""How long they are kept: a kind of ``core/retention.py``."""
 PLACE = SERIES[2:]
 """What tells the series of one domain and tenant apart."""
 
@@ -30,15 +33,21 @@ def pk(kind: str, tenant: str, domain: str) -> str:
     return bounded(f"{kind}#{quoted(tenant)}#{quoted(domain)}", PARTITION_BYTES)
 
 
-def anomaly_items(found: pa.Table, token: str) -> list[dict[str, Any]]:
-    """One item per anomaly (ANOMALY). token: who found them, a shard or a schedule."""
-    return [_item(ANOMALIES, row, "time", token) for row in _rows(found.select(ANOMALY.names))]
+def anomaly_items(found: pa.Table, token: str, expiry: Expiry | None = None) -> list[dict[str, Any]]:
+    """One item per anomaly (ANOMALY). token: who found them, a shard or a schedule. expiry: None for never."""
+    rows = _rows(found.select(ANOMALY.names))
+    return [_item(ANOMALIES, row, "time", token) | _expires(expiry, row, "time") for row in rows]
 
 
-def alert_items(alerts: pa.Table, token: str, generation: int) -> list[dict[str, Any]]:
+def alert_items(alerts: pa.Table, token: str, generation: int, expiry: Expiry | None = None) -> list[dict[str, Any]]:
     """One item per alert (ALERT), its version the emission that it is as of."""
     rows = _rows(alerts.select([name for name in ALERT.names if name != "publish"]))
-    return [_item(ALERTS, row, "opened", token) | {"version": f"{generation:012d}"} for row in rows]
+    version = {"version": f"{generation:012d}"}
+    return [_item(ALERTS, row, "opened", token) | version | _expires(expiry, row, "last") for row in rows]
+
+
+def _expires(expiry: Expiry | None, row: Mapping[str, Any], time: str) -> dict[str, Any]:
+    return {} if expiry is None else {"expires_at": expiry.at(FINDINGS, row["domain"], row[time])}
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -17,10 +17,13 @@ import pyarrow.compute as pc
 from levada.core.item_keys import PARTITION_BYTES, bounded, quoted
 from levada.core.partials import PARTIAL, conform
 from levada.core.records import SERIES, TIME
+from levada.core.retention import Expiry
 
 DAY_US = 86_400_000_000
 MAX_DATA_BYTES = 300_000
 """An item of the serving table holds 400 KB at most: segments with more are cut in half."""
+WINDOWS = "windows"
+"""How long they are kept: a kind of ``core/retention.py``."""
 VALUES = tuple(name for name in PARTIAL.names if name not in SERIES)
 
 
@@ -44,12 +47,13 @@ def sort_time(us: int) -> str:
     return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{us % 1_000_000:06d}Z"
 
 
-def items(partials: pa.Table, token: str, generation: int) -> Iterator[dict[str, Any]]:
+def items(partials: pa.Table, token: str, generation: int, expiry: Expiry | None = None) -> Iterator[dict[str, Any]]:
     """Segments of one emission. The same emission gives the same items, so that it may be repeated.
 
     Args:
         partials: n closed partials (PARTIAL), any order.
         token, generation: who emitted them, and its how manieth emission it was.
+        expiry: when they expire; None for never.
     """
     day = pc.floor_temporal(partials["window_start"], unit="day")
     keyed = partials.append_column("day", day)
@@ -59,7 +63,10 @@ def items(partials: pa.Table, token: str, generation: int) -> Iterator[dict[str,
         plain = plain.set_column(i, name, keyed[name].cast(pa.string()))
     plain = plain.sort_by(order)
     for start, end in _runs(plain, [*SERIES, "day"]):
-        yield from _item(plain.slice(start, end - start), token, generation)
+        for item in _item(plain.slice(start, end - start), token, generation):
+            if expiry is not None:
+                item["expires_at"] = expiry.at(WINDOWS, plain["domain"][start].as_py(), item["start"])
+            yield item
 
 
 def _runs(table: pa.Table, names: list[str]) -> Iterator[tuple[int, int]]:
@@ -125,10 +132,21 @@ def _unpacked(data: bytes, series: Mapping[str, str]) -> pa.Table:
     return conform(pa.table(arrays))
 
 
-def series_items(partials: pa.Table) -> list[dict[str, Any]]:
-    """One item per series: what ``/v1/series`` lists."""
-    named = partials.select(SERIES).group_by(list(SERIES)).aggregate([]).to_pylist()
-    found = [{"pk": series_pk(row["tenant"], row["domain"]), "sk": series_sk(row), **row} for row in named]
+SERIES_LONGER_US = 7 * DAY_US
+"""How much longer than its last window a series is listed: more than a process takes to list it again."""
+
+
+def series_items(partials: pa.Table, expiry: Expiry | None = None) -> list[dict[str, Any]]:
+    """One item per series: what ``/v1/series`` lists. It outlives the windows that this emission has of it."""
+    named = partials.group_by(list(SERIES)).aggregate([("window_start", "max")])
+    lasts = named["window_start_max"].cast(pa.int64()).to_pylist()
+    found = []
+    for row, last_us in zip(named.select(SERIES).to_pylist(), lasts, strict=True):
+        item = {"pk": series_pk(row["tenant"], row["domain"]), "sk": series_sk(row), **row}
+        if expiry is not None:
+            listed_us = max(last_us, expiry.emitted_s * 1_000_000) + SERIES_LONGER_US
+            item["expires_at"] = expiry.at(WINDOWS, row["domain"], listed_us)
+        found.append(item)
     return sorted(found, key=lambda item: (item["pk"], item["sk"]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from levada.core import retention
 from levada.core.errors import ConfigError
 from levada.core.timetexts import EPOCHS
 from levada.domains.declaration import EVENT_PARTS, EVENT_TEXTS, JSON, KEY_PARTS, NUMBER, TEXT, Domain, Rollup
@@ -48,9 +49,11 @@ def _times(domain: Domain) -> Iterator[str]:
         yield f"time.zone={time.zone!r}: must be an IANA zone such as Europe/Lisbon"
     if domain.window_s < 1 or DAY_S % domain.window_s:
         yield f"window_s={domain.window_s}: must divide a day of {DAY_S} s"
-    for name in ("lateness_s", "retention_h", "silence_s"):
+    for name in ("lateness_s", "silence_s"):
         if getattr(domain, name) < 0:
             yield f"{name}={getattr(domain, name)}: must be >= 0"
+    if wrong := retention.checked(domain.keep_h):
+        yield f"keep_h: {wrong}"
     if domain.skew_s is not None and not 0 <= domain.skew_s <= DAY_S:
         yield f"skew_s={domain.skew_s}: must be from 0 to {DAY_S}"
 

@@ -203,8 +203,9 @@ class Domain:
     """How long after the highest event time a window is kept open, seconds."""
     skew_s: int | None = None
     """How far ahead of now a time may be, seconds; None for the setting LEVADA_MAX_SKEW_S."""
-    retention_h: int = 0
-    """How long raw rows are kept, hours; 0 for the deployment's setting."""
+    keep_h: Mapping[str, int] = field(default_factory=dict)
+    """How long its data is kept: a kind of ``core/retention.py`` (raw, windows, gold, events, …) → hours, 0 for ever;
+    the deployment's setting LEVADA_KEEP for those that it does not name."""
     silence_s: int = 0
     """A series without rows for so long is silent, seconds; 0: never told."""
 

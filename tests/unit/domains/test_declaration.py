@@ -26,6 +26,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"window_s": 7}, "window_s=7"),
     ({"lateness_s": -1}, "lateness_s=-1"),
     ({"skew_s": 10**6}, "skew_s=1000000"),
+    ({"keep_h": {"rows": 1}}, "keep_h: 'rows' must be one of raw,"),
+    ({"keep_h": {"raw": -1}}, "keep_h: raw=-1: must be 0"),
     ({"quantile_error": 0.7}, "quantile_error=0.7"),
     ({"decimal": ";"}, "decimal=';'"),
     ({"thousands": ","}, "thousands=','"),

@@ -66,7 +66,7 @@ class FolderStore:
         path = self._root / prefix
         if path.is_file():
             stat = path.stat()
-            yield Blob(prefix, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}")
+            yield Blob(prefix, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", int(stat.st_mtime))
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
