@@ -9,7 +9,7 @@ import math
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench import harness
@@ -20,14 +20,16 @@ os.environ["POLARS_MAX_THREADS"] = "1"  # CPU time is what is compared
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402  # pyarrow must not see pandas
 
-from bench.aggregate_peers import Windows, dict_batch, dict_windows, polars_windows, to_polars  # noqa: E402
+from bench.aggregate_peers import Windows, dict_batch, dict_closed, dict_windows, polars_windows, to_polars  # noqa: E402
 from bench.harness import Subject, Target  # noqa: E402
 from levada.aggregate.state import AggregateState  # noqa: E402
 from levada.aggregate.windowing import Windowed  # noqa: E402
 from levada.core import partials  # noqa: E402
 from levada.core.checkpoint import Checkpoint  # noqa: E402
+from levada.core.parts import Parts  # noqa: E402
 from levada.core.positions import pad_sequence  # noqa: E402
 from levada.core.records import MEASUREMENT, SERIES  # noqa: E402
+from levada.core.vectors import to_numpy  # noqa: E402
 
 WIDTH_S = 60
 SERIES_COUNT, SPREAD_S = 500, 120
@@ -44,14 +46,36 @@ LABELS = {
     "rows": "levada: partials from rows",
     "merged": "levada: the same, merged with those that are open, encoded",
 }
+BATCHES = 16
+"""Of a stream that moves on."""
+STREAM = ("bench", "default")
+LATENESS_US = 60_000_000
+STREAMS = {"slow": SPREAD_S, "fast": 20}
+"""Seconds that a batch of 10,000 rows is long: 120 is a reading of each series every 6 s, 20 one every second."""
+STREAM_LABELS = {
+    "dict": "windows in a Python dict, row by row",
+    "dict_state": "the same, its state read and written (pickle)",
+    "polars": "polars group_by, statistics and bins",
+    "levada": "levada: the whole of a batch, amortised",
+}
+TIMES = len(SERIES)
+"""Place of the times in the dict's columns."""
+EMPTY = AggregateState().to_checkpoint().to_bytes()
 WANTED_MS = 50.0
 """What load, merge and store of OPEN windows may cost a batch, in milliseconds of CPU."""
 
 
-def canonical_rows(n: int, *, seed: int, spread_s: int = SPREAD_S, series: int = SERIES_COUNT) -> pa.Table:
+def canonical_rows(
+    n: int, *, seed: int, spread_s: int = SPREAD_S, series: int = SERIES_COUNT, after_s: int = 0
+) -> pa.Table:
     """n measurements as clean publishes them, in order of their positions; times a little out of order."""
     dice = np.random.default_rng(seed)
-    times = START_US + np.sort(dice.integers(0, spread_s * 1000, n)) * 1000 - dice.integers(0, 2_000_000, n)
+    times = (
+        START_US
+        + after_s * 1_000_000
+        + np.sort(dice.integers(0, spread_s * 1000, n)) * 1000
+        - dice.integers(0, 2_000_000, n)
+    )
     names = pa.array([f"sensor-{i:05d}" for i in range(series)])
     records = np.arange(n) // RECORD_ROWS
     sequences = [pad_sequence(seed * 1_000_000 + i) for i in range(int(records[-1]) + 1)]
@@ -75,8 +99,8 @@ def _coded(codes: np.ndarray[Any, Any], texts: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes), texts)
 
 
-def windows(rows: pa.Table) -> pa.Table:
-    return partials.from_rows(rows, width_s=WIDTH_S, opened=pad_sequence(1), watermark_us=None, quantile_error=0.01)
+def windows(rows: pa.Table) -> Parts:
+    return partials.of_rows(rows, width_s=WIDTH_S, opened=pad_sequence(1), watermark_us=None, quantile_error=0.01)
 
 
 def merged(state: bytes, rows: pa.Table | None) -> bytes:
@@ -84,6 +108,53 @@ def merged(state: bytes, rows: pa.Table | None) -> bytes:
     known = AggregateState.from_checkpoint(Checkpoint.from_bytes(state))
     known.add(Windowed(partials=[windows(rows)] if rows is not None else []))
     return known.to_checkpoint().to_bytes()
+
+
+def step(state: bytes, rows: pa.Table) -> bytes:
+    """A batch of a stream that moves on: as ``merged``, and what the watermark has passed closes."""
+    known = AggregateState.from_checkpoint(Checkpoint.from_bytes(state))
+    known.clear_outbox()
+    known.add(Windowed(partials=[windows(rows)], highest_us={STREAM: int(to_numpy(rows["time"]).max())}))
+    known.close({STREAM: known.highest_us[STREAM] - LATENESS_US})
+    return known.to_checkpoint().to_bytes()
+
+
+def stream(batches: Sequence[pa.Table]) -> bytes:
+    """One batch after the other, from an empty state on."""
+    state = EMPTY
+    for rows in batches:
+        state = step(state, rows)
+    return state
+
+
+def dict_stream(batches: Sequence[Sequence[Sequence[Any]]], *, kept: bool) -> Windows:
+    """The same by the dict; kept: its state, and what has closed, read and written at each batch."""
+    state, windows = pickle.dumps(({}, []), protocol=5), {}
+    for columns in batches:
+        if kept:
+            windows, _ = pickle.loads(state)  # noqa: S301  # our own bytes
+        closed = dict_closed(dict_windows(columns, windows), max(columns[TIMES]) - LATENESS_US)
+        if kept:
+            state = pickle.dumps((windows, closed), protocol=5)
+    return windows
+
+
+def stream_subjects(name: str, spread_s: int) -> list[Subject]:
+    """A stream of BATCHES batches of 10,000 rows, each spread_s seconds further on."""
+    n = SIZES[0]
+    batches = [canonical_rows(n, seed=i + 1, spread_s=spread_s, after_s=i * spread_s + 30) for i in range(BATCHES)]
+    lists, frames = [plain(rows) for rows in batches], [to_polars(rows, SERIES) for rows in batches]
+    left = AggregateState.from_checkpoint(Checkpoint.from_bytes(stream(batches)))
+    expected = dict_stream(lists, kept=True)
+    assert left.open.num_rows == len(expected)
+    assert left.open["count"].to_pylist() == [expected[key].count for key in sorted(expected)]
+    runs: dict[str, Callable[[], object]] = {
+        "dict": lambda: dict_stream(lists, kept=False),
+        "dict_state": lambda: dict_stream(lists, kept=True),
+        "polars": lambda: [polars_windows(frame, SERIES) for frame in frames],
+        "levada": lambda: stream(batches),
+    }
+    return [Subject(f"{subject}_{name}", STREAM_LABELS[subject], n * BATCHES, run) for subject, run in runs.items()]
 
 
 def subjects(n: int) -> list[Subject]:
@@ -151,6 +222,12 @@ def _shifted(rows: pa.Table, us: int) -> pa.Array:
 
 
 TARGETS = [
+    Target("a stream, 10,000 rows a batch of 120 s, against a Python dict", "levada_slow", "dict_slow", at_least=8),
+    Target("the same, against a dict that keeps its state too", "levada_slow", "dict_state_slow", at_least=8),
+    Target("the same, against polars", "levada_slow", "polars_slow", at_least=1.5),
+    Target("a stream, 10,000 rows a batch of 20 s, against a Python dict", "levada_fast", "dict_fast", at_least=8),
+    Target("the same, against a dict that keeps its state too", "levada_fast", "dict_state_fast", at_least=8),
+    Target("the same, against polars", "levada_fast", "polars_fast", at_least=1.5),
     Target("10,000 rows, merged and encoded, against a Python dict", "merged_10000", "dict_10000", at_least=8),
     Target("100,000 rows, merged and encoded, against a Python dict", "merged_100000", "dict_100000", at_least=12),
     Target("10,000 rows, against a dict that keeps its state too", "merged_10000", "dict_state_10000", at_least=8),
@@ -167,9 +244,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=15, help="rounds; in each every subject runs once")
     parser.add_argument("--json", action="store_true", help="the report on stdout")
     options = parser.parse_args(argv)
-    chosen = [subject for n in SIZES for subject in subjects(n)]
+    sets = [subjects(n) for n in SIZES] + [stream_subjects(name, spread_s) for name, spread_s in STREAMS.items()]
+    chosen = [subject for one in sets for subject in one]
     times = harness.interleave(chosen, options.repeats)
-    rows = [row for n in SIZES for row in harness.summarise([s for s in chosen if s.name.endswith(f"_{n}")], times)]
+    rows = [row for one in sets for row in harness.summarise(one, times)]
     verdicts = harness.judge(TARGETS, chosen, times)
     state = state_costs(options.repeats)
     target = f"{state['open_windows']:,} open windows: load, merge, store, ms"

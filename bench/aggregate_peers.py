@@ -74,6 +74,12 @@ def dict_windows(columns: Sequence[Sequence[Any]], windows: Windows) -> Windows:
     return windows
 
 
+def dict_closed(windows: Windows, until_us: int) -> list[tuple[Any, Window]]:
+    """Take out the windows that end at or before this time."""
+    ended = [key for key in windows if key[-1] + WIDTH_US <= until_us]
+    return [(key, windows.pop(key)) for key in ended]
+
+
 def dict_batch(columns: Sequence[Sequence[Any]], state: bytes) -> bytes:
     """The same as a function does it that must keep its windows between invocations: read, added to, written again."""
     return pickle.dumps(dict_windows(columns, pickle.loads(state)), protocol=5)  # noqa: S301  # our own bytes

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from levada.aggregate.state import outbox_of
 from levada.core import keys, lineage, parquet
 from levada.core.checkpoint import Checkpoint
 from levada.core.errors import UnavailableError
@@ -193,7 +194,7 @@ class Streams:
             saved = lineage.load(self.lake.blobs, "aggregate", token) if token.created_s == created else None
             if saved is None or not saved[0].header["outbox"]:
                 continue
-            outbox, generation = saved[0].tables["outbox"], int(saved[0].header["generation"])
+            outbox, generation = outbox_of(saved[0]), int(saved[0].header["generation"])
             days = pc.strftime(outbox["window_start"], "%Y-%m-%d").to_pylist()
             places = set(zip(outbox["domain"].to_pylist(), days, strict=True))
             if any(keys.gold(domain, day, token, generation) not in there for domain, day in places):

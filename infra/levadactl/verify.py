@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from levada.aggregate.state import STAGE as AGGREGATE
+from levada.aggregate.state import open_of, outbox_of
 from levada.core import segments
 from levada.core.checkpoint import Checkpoint
 from levada.core.partials import PARTIAL, merge
@@ -140,8 +141,8 @@ def committed(lake: Lake, domain: Domain) -> tuple[pa.Table, int]:
         saved = Checkpoint.from_bytes(lake.blobs.get(blob.key)[0])
         generation = int(saved.header["generation"])
         if f"{token}-{generation:012d}" not in emitted:
-            tables.append(_emission(saved.tables["outbox"], domain, token, generation))
-        tables.append(_emission(saved.tables["open"], domain, token, OPEN))
+            tables.append(_emission(outbox_of(saved), domain, token, generation))
+        tables.append(_emission(open_of(saved), domain, token, OPEN))
         n += tables[-1].num_rows
     return pa.concat_tables(tables), n
 

@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+
+from levada.aggregate.held import Held
+from levada.aggregate.layers import Layer
 from levada.aggregate.state import AggregateState
 from levada.aggregate.watching import Watched
 from levada.clean import normalise
-from levada.core import columns, lineage
-from levada.core.partials import PARTIAL
+from levada.core import lineage
 from levada.core.positions import START, PackFences, Position, RowFences
 from levadactl.memory import MemoryBlobStore
 
@@ -49,9 +52,9 @@ def _no_outbox() -> Patches:
     to_checkpoint = AggregateState.to_checkpoint
 
     def forgetting(self: AggregateState) -> Any:
-        kept, self.outbox = self.outbox, columns.empty(PARTIAL)
+        kept, self.leaving = self.leaving, Held()
         saved = to_checkpoint(self)
-        self.outbox = kept
+        self.leaving = kept
         return saved
 
     return [patch.object(AggregateState, "to_checkpoint", forgetting)]
@@ -72,6 +75,11 @@ def _no_findings_in_the_outbox() -> Patches:
     return [patch.object(Watched, "tables", forgetting)]
 
 
+def _no_closed_in_layers() -> Patches:
+    """What has closed of a layer of open windows counts as open still."""
+    return [patch.object(Layer, "_is_open", lambda self, parts, code, streams: np.ones(len(parts), bool))]
+
+
 def _no_order() -> Patches:
     """Rows leave clean in the order in which they were read, not in that of the stream."""
     return [patch.object(normalise, "_in_order", lambda rows: rows)]
@@ -85,6 +93,7 @@ ALL: dict[str, Callable[[], Patches]] = {
     "outbox": _no_outbox,
     "inheritance": _no_inheritance,
     "order": _no_order,
+    "closed_in_layers": _no_closed_in_layers,
     "findings_outbox": _no_findings_in_the_outbox,
 }
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.core import columns
+from levada.core.parts import Parts
 from levada.core.records import SERIES, TEXT, TIME
-from levada.core.vectors import NO_TIME, to_arrow, to_numpy
+from levada.core.vectors import NO_TIME, to_arrow
 
 LATE = pa.schema(
     [
@@ -31,23 +32,23 @@ MAX_SERIES = 256
 """Of more, those with the most late rows are kept in a shard's checkpoint; the others still count in its totals."""
 
 
-def noted(partials: pa.Table, *, highest_us: int, lateness_s: int, now_s: int) -> pa.Table:
-    """LATE rows of those partials of one (domain, tenant) that hold late rows, not merged.
+def noted(partials: Parts, *, highest_us: int, lateness_s: int, now_s: int) -> pa.Table | None:
+    """LATE rows of those partials of one (domain, tenant) that hold late rows, not merged; None when none does.
 
     Args:
-        partials: PARTIAL, of one batch.
+        partials: of one batch.
         highest_us: highest event time before that batch, microseconds.
         lateness_s: the domain's.
     """
-    partials = partials.filter(pc.greater(partials["late"], 0))
-    if not partials.num_rows:
-        return columns.empty(LATE)
-    first, starts = to_numpy(partials["first_time"]), to_numpy(partials["window_start"])
+    at = np.flatnonzero(partials.numbers["late"])
+    if not len(at):
+        return None
+    first, starts, last, late = (
+        partials.numbers[name][at] for name in ("first_time", "window_start", "last_time", "late")
+    )
     delay = np.maximum(highest_us - np.where(first == NO_TIME, starts, first), 0)
     beyond = delay > lateness_s * 1_000_000
-    late = to_numpy(partials["late"])
     now = np.full(len(late), now_s)
-    last = to_numpy(partials["last_time"])
     values = {
         "within": np.where(beyond, 0, late),
         "beyond": np.where(beyond, late, 0),
@@ -56,7 +57,8 @@ def noted(partials: pa.Table, *, highest_us: int, lateness_s: int, now_s: int) -
         "since_s": now,
         "last_s": now,
     }
-    arrays = [partials[f.name] if f.name in SERIES else to_arrow(values[f.name], f.type) for f in LATE]
+    texts = {name: partials.texts[name].take(at).array() for name in SERIES}
+    arrays = [texts[f.name] if f.name in texts else to_arrow(values[f.name], f.type) for f in LATE]
     return pa.table(arrays, schema=LATE)
 
 

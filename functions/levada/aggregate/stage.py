@@ -108,14 +108,14 @@ def _summarise(summary: Summary, taken: Taken, made: Windowed, state: AggregateS
     summary.rows = sum(count["rows"] for count in made.counts.values())
     summary.late = sum(count["late"] for count in made.counts.values())
     summary.duplicate_rows, summary.quarantined = taken.duplicate_rows, len(taken.bad)
-    summary.closed, summary.open, summary.entities = state.outbox.num_rows, state.open.num_rows, state.latest.num_rows
+    summary.closed, summary.open, summary.entities = state.leaving.rows, state.open_rows, state.latest.num_rows
     summary.anomalies, summary.alerts = state.watched.found.num_rows, state.watched.raised.num_rows
 
 
 def close(state: AggregateState, deps: AggregateDeps, now_s: int) -> list[str]:
     """Move what has ended to the outbox, and look through it; returns what was wrong with the settings."""
     state.close(watermarks(state, deps.domains))
-    if not state.outbox.num_rows:
+    if not state.leaving.rows:
         return []
     lines, wrong = control_lines(deps.blobs, deps.memo, state.outbox, deps.domains, now_s)
     state.watched.look(state.outbox, deps.domains, lines, deps.alerting.policy(now_s, deps.domains))
@@ -145,6 +145,8 @@ def commit(state: AggregateState, etag: str | None, token: ShardToken, deps: Agg
 
 def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *, fresh: bool = False) -> None:
     """Emit what the committed state's outbox holds, unless it is known, or seen, to be emitted."""
+    if deps.emitted.knows(token, state.generation):  # before the outbox is decoded
+        return
     emit(
         state.outbox,
         token,

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from levada.aggregate.windowing import Windowed
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from levada.aggregate import late, latest
+from levada.aggregate import late, latest, layers
+from levada.aggregate.held import NO_PARTIALS, Held
 from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
+from levada.aggregate.layers import Layer, Stream
 from levada.aggregate.watching import Watched
-from levada.core import bins, columns
+from levada.core import columns
 from levada.core.checkpoint import Checkpoint
-from levada.core.partials import PARTIAL, conform, merge
+from levada.core.parts import Parts
 from levada.core.positions import RowFences, ShardToken
 from levada.domains.declaration import Domain
 
 STAGE = "aggregate"
-BIN_COUNTS = "bin_counts"
-Stream = tuple[str, str]
-"""(domain, tenant): what has a watermark of its own, so that one tenant's clock cannot close another's windows."""
+NO_LATEST = columns.empty(LATEST)
+NO_LATE = columns.empty(LATE)
 
 
 @dataclass(slots=True)
@@ -39,12 +40,13 @@ class AggregateState:
     """How far the schedule has pushed the watermark of an idle shard. Never falls."""
     generation: int = 0
     """Number of the emission in the outbox; each commit that closes windows takes the next one."""
-    open: pa.Table = field(default_factory=lambda: columns.empty(PARTIAL))
-    outbox: pa.Table = field(default_factory=lambda: columns.empty(PARTIAL))
+    layers: list[Layer] = field(default_factory=list)
+    """Open windows, not merged."""
+    leaving: Held = field(default_factory=Held)
     """Closed windows that may not have been emitted yet: emitted only after this state is committed."""
-    latest: pa.Table = field(default_factory=lambda: columns.empty(LATEST))
+    latest: pa.Table = field(default_factory=lambda: NO_LATEST)
     """Newest states of entities that may not have been emitted yet, beside the outbox."""
-    late: pa.Table = field(default_factory=lambda: columns.empty(LATE))
+    late: pa.Table = field(default_factory=lambda: NO_LATE)
     """Series that were late since the shard began, see ``late.py``."""
     counters: dict[str, Counter[str]] = field(default_factory=dict)
     """Domain → rows, late, closed (partials), quarantined, undated."""
@@ -53,6 +55,22 @@ class AggregateState:
     watched: Watched = field(default_factory=Watched)
     inherited: dict[str, int] = field(default_factory=dict)
     """Shards that this one has taken over from → their generation then: what is known of series comes from there."""
+
+    @property
+    def outbox(self) -> pa.Table:
+        """``leaving`` (PARTIAL)."""
+        return self.leaving.table
+
+    @property
+    def open(self) -> pa.Table:
+        """Open windows (PARTIAL), merged."""
+        found = layers.open_parts(self.layers)
+        return NO_PARTIALS if found is None else found.table()
+
+    @property
+    def open_rows(self) -> int:
+        """Partials of open windows, as the layers hold them: 0 only when none is open."""
+        return sum(layer.rows for layer in self.layers)
 
     def inherit(self, parent: ShardToken, other: AggregateState) -> None:
         """Take over the fences of a shard that this one follows, and what it knew of its series.
@@ -75,7 +93,7 @@ class AggregateState:
 
     def clear_outbox(self) -> None:
         """All that was in it has been emitted."""
-        self.outbox, self.latest = columns.empty(PARTIAL), columns.empty(LATEST)
+        self.leaving, self.latest = Held(), NO_LATEST
         self.watched.clear()
 
     def add(self, made: Windowed) -> None:
@@ -84,25 +102,28 @@ class AggregateState:
             self.highest_us[stream] = max(us, self.highest_us.get(stream, us))
         for domain, count in made.counts.items():
             self.counters.setdefault(domain, Counter()).update(count)
-        self.open = merge([self.open, *made.partials])
-        self.late = late.merge([self.late, *made.late])
+        self.layers = layers.laid(self.layers, made.partials)
+        if made.late:
+            self.late = late.merge([self.late, *made.late])
         if states := [table for table in made.latest if table.num_rows]:
             self.latest = latest.merge(states)
             self.generation += 1
 
     def close(self, ends_us: dict[Stream, int]) -> None:
         """Move open windows that end at or before their stream's watermark to the outbox, as the next emission."""
-        closed = _closed(self.open, ends_us)
-        self.outbox = columns.empty(PARTIAL)
-        if not pc.any(closed, min_count=0).as_py():
+        closed, self.layers = layers.closed(self.layers, ends_us)
+        self.leaving = Held.of(closed)
+        if closed is None:
             return
         self.generation += 1
-        self.outbox = self.open.filter(closed)
-        self.open = self.open.filter(pc.invert(closed))
-        for value in pc.value_counts(self.outbox["domain"].cast(pa.string())).to_pylist():
-            self.counters.setdefault(value["values"], Counter())["closed"] += value["counts"]
+        domains = closed.texts["domain"]
+        found = np.bincount(domains.codes, minlength=len(domains.dictionary)).tolist()
+        for name, count in zip(domains.dictionary.to_pylist(), found, strict=True):
+            if count:
+                self.counters.setdefault(name, Counter())["closed"] += count
 
     def to_checkpoint(self) -> Checkpoint:
+        known, bodies = layers.stored(self.layers)
         header = {
             "mark": str(self.mark),
             "fences": self.fences.to_bytes(),
@@ -110,15 +131,17 @@ class AggregateState:
             "forced_us": _pairs(self.forced_us),
             "generation": self.generation,
             "counters": {name: dict(sorted(c.items())) for name, c in sorted(self.counters.items())},
-            "open": self.open.num_rows,
-            "outbox": self.outbox.num_rows,
+            "open": self.open_rows,
+            "layers": known,
+            "layer_bytes": bodies,
+            "outbox": self.leaving.rows,
+            "outbox_bytes": self.leaving.to_bytes(),
             "latest": self.latest.num_rows,
             "updated_s": self.updated_s,
             "inherited": self.inherited,
         }
-        tables = {"open": self.open, "outbox": self.outbox, "latest": self.latest, "late": self.late}
-        tables |= self.watched.tables()
-        return Checkpoint(header, {name: _packed(table) for name, table in tables.items()})
+        tables = {"latest": self.latest, "late": self.late, **self.watched.tables()}
+        return Checkpoint(header, {name: columns.compact(table) for name, table in tables.items() if table.num_rows})
 
     @classmethod
     def from_checkpoint(cls, saved: Checkpoint) -> AggregateState:
@@ -129,10 +152,10 @@ class AggregateState:
             highest_us=_unpaired(head["highest_us"]),
             forced_us=_unpaired(head["forced_us"]),
             generation=int(head["generation"]),
-            open=_unpacked(saved.tables["open"]),
-            outbox=_unpacked(saved.tables["outbox"]),
-            latest=saved.tables.get("latest", columns.empty(LATEST)),
-            late=saved.tables.get("late", columns.empty(LATE)),
+            layers=_layers(saved),
+            leaving=_leaving(saved),
+            latest=saved.tables.get("latest", NO_LATEST),
+            late=saved.tables.get("late", NO_LATE),
             counters={name: Counter(c) for name, c in head["counters"].items()},
             updated_s=int(head["updated_s"]),
             watched=Watched.of(saved.tables),
@@ -140,37 +163,32 @@ class AggregateState:
         )
 
 
-def _packed(table: pa.Table) -> pa.Table:
-    """As small as it goes: ``conform`` reads it again."""
-    if not table.num_rows:
-        return table
-    table = columns.compact(table)
-    if BIN_COUNTS in table.schema.names:
-        counts = bins.narrow(table[BIN_COUNTS])
-        table = table.set_column(table.schema.get_field_index(BIN_COUNTS), BIN_COUNTS, counts)
-    return table
+OF_PARTIALS = ("open", "outbox")
+"""Tables of version 2 that hold partials."""
 
 
-def _unpacked(table: pa.Table) -> pa.Table:
-    """PARTIAL rows as ``_packed`` left them."""
-    at = table.schema.get_field_index(BIN_COUNTS)
-    if at >= 0 and table.schema.field(at).type != bins.COUNTS:
-        table = table.set_column(at, PARTIAL.field(BIN_COUNTS), bins.wide(table[BIN_COUNTS]))
-    return conform(table)
+def open_of(saved: Checkpoint) -> pa.Table:
+    """Open windows (PARTIAL) of a shard's checkpoint, merged."""
+    found = layers.open_parts(_layers(saved))
+    return NO_PARTIALS if found is None else found.table()
 
 
-def _closed(open_windows: pa.Table, ends_us: dict[Stream, int]) -> pa.ChunkedArray:
-    width = pc.multiply(open_windows["width_s"].cast(pa.int64()), 1_000_000)
-    end = pc.add(open_windows["window_start"].cast(pa.int64()), width)
-    closed = pc.and_(pc.is_null(end), False)
-    for (domain, tenant), until in ends_us.items():
-        mine = pc.and_(pc.equal(_text(open_windows, "domain"), domain), pc.equal(_text(open_windows, "tenant"), tenant))
-        closed = pc.or_(closed, pc.and_(mine, pc.less_equal(end, until)))
-    return closed
+def outbox_of(saved: Checkpoint) -> pa.Table:
+    """Closed windows (PARTIAL) of a shard's checkpoint that may not have been emitted yet."""
+    return _leaving(saved).table
 
 
-def _text(table: pa.Table, name: str) -> pa.ChunkedArray:
-    return table[name].cast(pa.string())
+def _leaving(saved: Checkpoint) -> Held:
+    if "outbox_bytes" in saved.header:
+        return Held(saved.header["outbox"], body=saved.header["outbox_bytes"])
+    return Held.of(Parts.of(saved.tables["outbox"]))
+
+
+def _layers(saved: Checkpoint) -> list[Layer]:
+    if "layers" in saved.header:
+        return layers.read(saved.header["layers"], saved.header["layer_bytes"])
+    old = Parts.of(saved.tables["open"])
+    return layers.laid([], [old] if len(old) else [])
 
 
 def _pairs(times: dict[Stream, int]) -> list[list[Any]]:

@@ -61,7 +61,8 @@ class Watched:
     @classmethod
     def of(cls, tables: Mapping[str, pa.Table]) -> Watched:
         """From a checkpoint's tables; one that an earlier version has written has none of them."""
-        return cls(**{name: tables[name].cast(schema) for name, schema in SCHEMAS.items() if name in tables})
+        there = {name: (tables[name], schema) for name, schema in SCHEMAS.items() if name in tables}
+        return cls(**{name: t if t.schema.equals(kind) else t.cast(kind) for name, (t, kind) in there.items()})
 
     def inherit(self, other: Watched) -> None:
         """Take over what another shard (a parent after a reshard) knew of its series; what closed last counts."""

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.aggregate import derive, late, latest
-from levada.aggregate.state import AggregateState, Stream
+from levada.aggregate.layers import Stream
+from levada.aggregate.state import AggregateState
 from levada.aggregate.taking import OPENED, Kind, Taken
-from levada.core.partials import from_rows
+from levada.core.partials import of_rows
+from levada.core.parts import Parts
 from levada.domains.declaration import Domain
 
 
@@ -20,7 +22,7 @@ from levada.domains.declaration import Domain
 class Windowed:
     """What one batch adds to the state."""
 
-    partials: list[pa.Table] = field(default_factory=list)
+    partials: list[Parts] = field(default_factory=list)
     latest: list[pa.Table] = field(default_factory=list)
     late: list[pa.Table] = field(default_factory=list)
     highest_us: dict[Stream, int] = field(default_factory=dict)
@@ -45,7 +47,7 @@ def _window(rows: pa.Table, kind: Kind, domain: Domain, state: AggregateState, n
     stream = (kind.domain, kind.tenant)
     watermark_us = state.watermark(domain, kind.tenant)
     for some in _sources(rows, kind, domain):
-        partials = from_rows(
+        partials = of_rows(
             some.drop_columns(OPENED),
             width_s=domain.window_s,
             opened=some[OPENED].unify_dictionaries().combine_chunks(),
@@ -55,8 +57,10 @@ def _window(rows: pa.Table, kind: Kind, domain: Domain, state: AggregateState, n
         made.partials.append(partials)
         known_us = state.highest_us.get(stream)
         if watermark_us is not None and known_us is not None:
-            made.late.append(late.noted(partials, highest_us=known_us, lateness_s=domain.lateness_s, now_s=now_s))
-            made.counts[kind.domain]["late"] += pc.sum(partials["late"]).as_py() or 0
+            behind = late.noted(partials, highest_us=known_us, lateness_s=domain.lateness_s, now_s=now_s)
+            if behind is not None:
+                made.late.append(behind)
+                made.counts[kind.domain]["late"] += int(partials.numbers["late"].sum())
     if kind.is_event and domain.latest:
         made.latest.append(latest.newest(rows.drop_columns(OPENED), domain))
     # a clock that runs ahead moves the watermark no further than to now: others' rows are not late because of it

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from levada.aggregate import stage
+from levada.aggregate import layers, stage
 from levada.aggregate.stage import AggregateDeps
-from levada.aggregate.state import STAGE, AggregateState, Stream
+from levada.aggregate.state import STAGE, AggregateState
 from levada.core import keys, lineage
 from levada.core.checkpoint import Checkpoint
 from levada.core.errors import ConflictError, LevadaError
@@ -73,13 +70,13 @@ def _shard(token: ShardToken, deps: AggregateDeps, idle_after_s: int, done: Idle
         done.skipped += 1
         return
     state = AggregateState.from_checkpoint(Checkpoint.from_bytes(body))
-    left_over = state.outbox.num_rows + state.latest.num_rows
+    left_over = state.leaving.rows + state.latest.num_rows
     stage.emit_outbox(state, token, deps)
     state.clear_outbox()
     done.emitted += left_over
     force(state, deps.domains, now_s)
     done.problems += stage.close(state, deps, now_s)
-    closed = state.outbox.num_rows
+    closed = state.leaving.rows
     if not closed and not left_over:
         return
     etag = stage.commit(state, etag, token, deps)
@@ -104,20 +101,7 @@ def force(state: AggregateState, domains: Mapping[str, Domain], now_s: int) -> N
     So a live sensor's window closes at its end plus the lateness, a replay of old data closes entirely, and when the
     replay goes on its rows are not late.
     """
-    for stream, end_us in _last_ends(state.open).items():
+    for stream, end_us in layers.last_ends(state.layers).items():
         if (domain := domains.get(stream[0])) is not None:
             until = min((now_s - domain.lateness_s) * 1_000_000, end_us)
             state.forced_us[stream] = max(until, state.forced_us.get(stream, until))
-
-
-def _last_ends(windows: pa.Table) -> dict[Stream, int]:
-    width_us = pc.multiply(windows["width_s"].cast(pa.int64()), 1_000_000)
-    table = pa.table(
-        {
-            "domain": windows["domain"].cast(pa.string()),
-            "tenant": windows["tenant"].cast(pa.string()),
-            "end": pc.add(windows["window_start"].cast(pa.int64()), width_us),
-        }
-    )
-    found = table.group_by(["domain", "tenant"]).aggregate([("end", "max")]).to_pylist()
-    return {(row["domain"], row["tenant"]): row["end_max"] for row in found}

@@ -12,18 +12,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from levada.core.groups import Flags, Floats, Ints, heads_of, tally
+from levada.core.groups import Flags, Floats, Ints, heads_of, stable_order, tally
 from levada.core.vectors import flat as flat_array
 from levada.core.vectors import to_arrow, to_numpy
 
 KEYS = pa.list_(pa.int32())
 COUNTS = pa.list_(pa.int64())
-NARROW = ((pa.uint8(), 255), (pa.int16(), 32_767), (pa.int32(), 2_147_483_647))
 MAX_BINS = 2048
 """Bins of one partial. With an error of 0.01 so many span 17 orders of magnitude; of a wider range the lowest values
 are counted together (as DDSketch collapses them), and quantiles that lie there are unknown."""
@@ -46,10 +45,14 @@ def _log_gamma(error: float) -> float:
 def keys_of(values: Floats, error: float) -> Ints:
     """Keys of the bins that n finite values lie in."""
     offset = offset_of(error)
+    numbers = np.abs(values)
     with np.errstate(divide="ignore"):  # zero: its logarithm is the lowest of all, its key 0
-        numbers = np.ceil(np.log(np.abs(values)) * (1 / _log_gamma(error)))
-    keys: Ints = np.copysign(np.clip(numbers, -offset, offset) + offset, values).astype(np.int64)
-    return keys
+        np.log(numbers, out=numbers)
+    numbers *= 1 / _log_gamma(error)
+    np.ceil(numbers, out=numbers)
+    numbers += offset
+    np.clip(numbers, 0, 2 * offset, out=numbers)
+    return np.copysign(numbers, values, out=numbers).astype(np.int64)
 
 
 def values_of(keys: Ints, errors: Floats) -> Floats:
@@ -61,41 +64,98 @@ def values_of(keys: Ints, errors: Floats) -> Floats:
     return np.where(keys == 0, 0.0, np.copysign(np.minimum(magnitude, LARGEST), keys))
 
 
-def of_values(values: Floats, group: NDArray[np.integer], n: int, error: float) -> tuple[pa.Array, pa.Array]:
-    """(KEYS, COUNTS) of n groups; group: of each value, 0 to n - 1."""
-    if error <= 0 or not len(values):
-        return empty(n)
-    keys = keys_of(values, error)
-    return _gather(keys, group, n, None)
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Lists of bins, one below the other."""
+
+    lengths: Ints
+    """How many bins each list has."""
+    keys: Ints
+    """Of all lists; ascending within one."""
+    counts: Ints
+
+    @classmethod
+    def empty(cls, n: int) -> Bins:
+        """Nothing, n times."""
+        return cls(np.zeros(n, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+
+    @classmethod
+    def of_arrow(cls, keys: pa.ChunkedArray, counts: pa.ChunkedArray) -> Bins:
+        lengths, flat = _lists(keys)
+        return cls(lengths, flat, _lists(counts)[1])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Bins]) -> Bins:
+        joined = [np.concatenate([getattr(one, name) for one in parts]) for name in ("lengths", "keys", "counts")]
+        return cls(*joined)
+
+    def to_arrow(self) -> tuple[pa.Array, pa.Array]:
+        """(KEYS, COUNTS)"""
+        return _to_lists(self.lengths, self.keys, self.counts)
+
+    def take(self, at: Ints) -> Bins:
+        """The lists at these places."""
+        lengths = self.lengths[at]
+        ends = np.cumsum(lengths)
+        shift = (np.cumsum(self.lengths) - self.lengths)[at] - (ends - lengths)
+        flat = np.repeat(shift, lengths) + np.arange(int(ends[-1]) if len(ends) else 0)
+        return Bins(lengths, self.keys[flat], self.counts[flat])
+
+    def piece(self, start: int, end: int) -> Bins:
+        """The lists from one place to another."""
+        first = int(self.lengths[:start].sum())
+        last = first + int(self.lengths[start:end].sum())
+        return Bins(self.lengths[start:end], self.keys[first:last], self.counts[first:last])
 
 
-def merged(
-    keys: Sequence[pa.Array], counts: Sequence[pa.Array], group: Ints, n: int, known: Flags | None = None
-) -> tuple[pa.Array, pa.Array]:
-    """(KEYS, COUNTS) of n groups.
+def ordered(values: Floats, group: Ints, n: int, error: float) -> tuple[Ints, Bins]:
+    """(order of the values by group and bin, bins of n groups).
 
     Args:
-        keys, counts: lists of bins, in one or more arrays.
-        group: of each list, 0 to n - 1.
+        group: of each value, 0 to n - 1.
+        error: relative; 0 for no bins.
+    """
+    if error <= 0 or not len(values):
+        return stable_order(group, n), Bins.empty(n)
+    keys = keys_of(values, error)
+    low = int(keys.min())
+    keys -= low
+    span = int(keys.max()) + 1
+    keys += group * np.int64(span)
+    order = stable_order(keys, n * span)
+    keys = keys[order]
+    heads = heads_of(keys)
+    return order, _bins(keys[heads], np.diff(heads, append=len(keys)), n, low, span)
+
+
+def merged(parts: Sequence[Bins], group: Ints, n: int, known: Flags | None = None) -> Bins:
+    """Bins of n groups.
+
+    Args:
+        group: of each list of all parts, 0 to n - 1.
         known: which lists take part; None for all.
     """
-    found = [(*_lists(some), _lists(number)[1]) for some, number in zip(keys, counts, strict=True)]
-    lengths, flat, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    each = np.repeat(group, lengths)
+    whole = Bins.concat(parts)
+    flat, weights = whole.keys, whole.counts
+    each = np.repeat(group, whole.lengths)
     if known is not None:
-        kept = np.repeat(known, lengths)
+        kept = np.repeat(known, whole.lengths)
         each, flat, weights = each[kept], flat[kept], weights[kept]
     if not len(flat):
-        return empty(n)
-    first = len(found[0][1])
+        return Bins.empty(n)
+    first = len(parts[0].keys)
     if known is None and first > FEW * (len(flat) - first) > 0:
-        lists = np.bincount(group[: len(found[0][0])], weights=found[0][0], minlength=n).astype(np.int64)
-        if (made := _inserted(flat, weights, each, first, lists)) is not None:
+        own = parts[0].lengths
+        lengths = np.bincount(group[: len(own)], weights=own, minlength=n).astype(np.int64)
+        if (made := _inserted(flat, weights, each, first, lengths)) is not None:
             return made
-    return _gather(flat, each, n, weights)
+    low = int(flat.min())
+    span = int(flat.max()) - low + 1
+    codes, counts = tally(each * np.int64(span) + (flat - np.int64(low)), n * span, weights)
+    return _bins(codes, counts, n, low, span)
 
 
-def _inserted(flat: Ints, weights: Ints, each: Ints, first: int, lengths: Ints) -> tuple[pa.Array, pa.Array] | None:
+def _inserted(flat: Ints, weights: Ints, each: Ints, first: int, lengths: Ints) -> Bins | None:
     """What few bins add to the many before them that stand in order already: a search instead of a sort of all.
 
     None where they do not, or where a group would have too many.
@@ -119,27 +179,11 @@ def _inserted(flat: Ints, weights: Ints, each: Ints, first: int, lengths: Ints) 
     lengths = lengths + np.bincount(more // span, minlength=len(lengths))
     if lengths.max() > MAX_BINS:
         return None
-    return _to_lists(lengths, np.insert(flat[:first], at, more % span + low), np.insert(counts, at, added))
-
-
-def empty(n: int) -> tuple[pa.Array, pa.Array]:
-    """Nothing, n times."""
-    return _to_lists(np.zeros(n, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
-
-
-def narrow(counts: pa.ChunkedArray) -> pa.Array:
-    """The same COUNTS in as few bytes as they need, for a state that is written at every batch."""
-    lengths, flat = _lists(counts)
-    highest = int(flat.max(initial=0))
-    kind = next((kind for kind, most in NARROW if highest <= most), pa.int64())
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    values = to_arrow(flat, kind)
-    return pa.Array.from_buffers(pa.list_(kind), len(lengths), [None, pa.py_buffer(offsets)], children=[values])
+    return Bins(lengths, np.insert(flat[:first], at, more % span + low), np.insert(counts, at, added))
 
 
 def wide(counts: pa.ChunkedArray) -> pa.Array:
-    """The inverse of ``narrow``."""
+    """COUNTS of lists of smaller integers, as an earlier version kept them in its state."""
     lengths, flat = _lists(counts)
     return _to_lists(lengths, flat, flat)[1]
 
@@ -184,15 +228,14 @@ def _at(
     return found
 
 
-def _gather(keys: Ints, group: NDArray[np.integer], n: int, weights: Ints | None) -> tuple[pa.Array, pa.Array]:
-    low = int(keys.min())
-    span = int(keys.max()) - low + 1
-    codes, counts = tally(group * np.int64(span) + (keys - np.int64(low)), n * span, weights)
-    groups, keys = np.divmod(codes, span)
+def _bins(codes: Ints, counts: Ints, n: int, low: int, span: int) -> Bins:
+    """Bins of n groups; codes: group * span + key - low, distinct and ascending."""
+    groups = codes // span
+    keys = codes - groups * span
     lengths = np.bincount(groups, minlength=n)
     if lengths.max() > MAX_BINS:
         keys, counts, lengths = _collapsed(keys, counts, groups, lengths)
-    return _to_lists(lengths, keys + low, counts)
+    return Bins(lengths, keys + low, counts)
 
 
 def _collapsed(keys: Ints, counts: Ints, groups: Ints, lengths: Ints) -> tuple[Ints, Ints, Ints]:

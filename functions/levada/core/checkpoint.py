@@ -17,7 +17,9 @@ from levada.core import columns
 from levada.core.errors import ConfigError
 
 MAGIC = b"LVC1"
-VERSION = 2
+VERSION = 3
+READABLE = (2, 3)
+"""Version 3 keeps open windows of aggregate in layers, beside the tables; what is not asked for reads as before."""
 MAX_TABLE_BYTES = 1 << 31
 SMALL_BYTES = 2048
 ZSTD_LEVEL = -1
@@ -82,8 +84,8 @@ def _head(data: bytes) -> tuple[dict[str, Any], int]:
         raise ConfigError(f"not a checkpoint: begins with {data[:8]!r}")
     at = data.index(b"\n") + 1
     head: dict[str, Any] = json.loads(data[len(MAGIC) : at])
-    if (version := head.pop("v", None)) != VERSION:
-        raise ConfigError(f"checkpoint v={version!r}: this version reads {VERSION}; empty the place or run the old one")
+    if (version := head.pop("v", None)) not in READABLE:
+        raise ConfigError(f"checkpoint v={version!r}: this reads {READABLE}; empty the place or run the old one")
     for name, size in head.pop("raw"):
         head[name] = data[at : at + size]
         at += size

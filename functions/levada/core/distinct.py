@@ -45,7 +45,7 @@ def of_texts(texts: pa.ChunkedArray, group: Ints, n: int) -> pa.Array:
     return pa.array(found, pa.binary())
 
 
-def merged(sketches: pa.ChunkedArray, group: Ints, n: int) -> pa.Array:
+def merged(sketches: pa.Array, group: Ints, n: int) -> pa.Array:
     """Sketches of n groups; group: of each of the given ones, 0 to n - 1. Their order never matters."""
     if sketches.null_count == len(sketches):
         return pa.nulls(n, pa.binary())

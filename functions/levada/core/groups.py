@@ -32,7 +32,7 @@ def stable_order(codes: Ints, bound: int) -> Ints:
     order: Ints | None = None
     shift = 0
     while (bound - 1) >> shift > 0 or order is None:
-        digits = (codes >> shift).astype(np.uint16)  # the lowest 16 bits are left
+        digits = (codes >> shift if shift else codes).astype(np.uint16)  # the lowest 16 bits are left
         step = np.argsort(digits if order is None else digits[order], kind="stable")
         order = step if order is None else order[step]
         shift += DIGIT

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from levada.core.groups import Floats, Ints, heads_of
+from levada.core.groups import Floats, Ints, heads_of, stable_order
 from levada.core.vectors import NO_TIME, Coded, ranks_of
 
 LATEST = np.iinfo(np.int64).max
 PACKED_BITS = 62
+MIXER = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, and its bits look random (2^64 over the golden ratio): the top bits of a product depend on all bits below."""
 MOMENTS = ("count", "mean", "mean_low", "m2")
 
 
@@ -44,25 +47,63 @@ def _extreme(choose: np.ufunc, values: NDArray[Any], group: Ints, n: int) -> NDA
     return found
 
 
-def statistics(values: Floats, group: Ints, n: int) -> dict[str, Any]:
-    """Of n groups: count, sum, mean, mean_low, m2, min, max; values has no NaN."""
-    count = np.bincount(group, minlength=n)
-    total = np.bincount(group, weights=values, minlength=n)
-    divisor = np.maximum(count, 1)
-    mean = total / divisor
-    off = values - mean[group]
-    # a second pass over the deviations takes back what rounding lost in the mean; the squares of those from the better
-    # mean are less by count times the correction's (the corrected two-pass algorithm, Chan, Golub, LeVeque 1983)
-    shift = np.bincount(group, weights=off, minlength=n) / divisor
-    m2 = np.bincount(group, weights=off * off, minlength=n) - count * shift * shift
-    return {
-        "count": count,
-        "sum": total,
-        **_mean(mean, shift, count),
-        "m2": np.maximum(m2, 0.0),
-        "min": lowest(values, group, n),
-        "max": highest(values, group, n),
-    }
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Values of groups, put in an order in which those of each group stand together."""
+
+    order: Ints
+    starts: Ints
+    """Where each group begins in that order; no group is empty."""
+    sizes: Ints
+
+    @classmethod
+    def of(cls, order: Ints, sizes: Ints) -> Runs:
+        return cls(order, np.cumsum(sizes) - sizes, sizes)
+
+    def statistics(self, values: Floats) -> dict[str, Floats]:
+        """Of the groups: sum, mean, mean_low, m2, min, max; values has no NaN."""
+        if not len(values):
+            return dict.fromkeys(("sum", "mean", "mean_low", "m2", "min", "max"), np.empty(0))
+        values, starts, sizes = values[self.order], self.starts, self.sizes
+        total = np.add.reduceat(values, starts)
+        mean = total / sizes
+        off = values - np.repeat(mean, sizes)
+        # a second pass over the deviations takes back what rounding lost in the mean; the squares of those from the
+        # better mean are less by count times the correction's (the corrected two-pass algorithm, Chan, Golub, LeVeque
+        # 1983)
+        shift = np.add.reduceat(off, starts) / sizes
+        off *= off
+        m2 = np.maximum(np.add.reduceat(off, starts) - sizes * shift * shift, 0.0)
+        low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+        return {"sum": total, **_mean(mean, shift, sizes), "m2": m2, "min": low, "max": high}
+
+    def edges(self, offset: Ints, rank: NDArray[Any], row: NDArray[Any]) -> tuple[Ints, Ints]:
+        """(first, last) of each group, by time, sequence number and row; of equals the first, or the last, as they
+        stand.
+
+        Args:
+            offset: time in the window, at least 0.
+            rank: of the sequence number, at least 0.
+        """
+        n = len(offset)
+        if not n:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        position = rank.astype(np.int64) * (int(row.max()) + 1) + row
+        place = max(1, (n - 1).bit_length())
+        bits = int(position.max()).bit_length() + place
+        if int(offset.max()).bit_length() + bits > PACKED_BITS:
+            order = np.lexsort((position, offset, self._group(n)))
+            return order[self.starts], order[self.starts + self.sizes - 1]
+        packed = (offset << bits) | (position << place)
+        packed |= np.arange(n)
+        packed = packed[self.order]
+        mask = (1 << place) - 1
+        return np.minimum.reduceat(packed, self.starts) & mask, np.maximum.reduceat(packed, self.starts) & mask
+
+    def _group(self, n: int) -> Ints:
+        group = np.empty(n, np.int64)
+        group[self.order] = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return group
 
 
 def merged_moments(parts: Mapping[str, NDArray[Any]], group: Ints, total: Ints) -> dict[str, Floats]:
@@ -94,38 +135,6 @@ def _mean(base: Floats, shift: Floats, count: Ints) -> dict[str, Floats]:
     return {"mean": mean, "mean_low": np.where(np.isfinite(low), low, 0.0)}
 
 
-def edges(offset: Ints, sequence: Coded, row: NDArray[Any], group: Ints, n: int) -> tuple[Ints, Ints]:
-    """(first, last) row of each of n groups, by time, sequence number and row; of equals the first, or the last, as
-    they stand. -1 where a group has none.
-
-    Args:
-        offset: time of each row in its window, at least 0.
-    """
-    position = ranks_of(sequence).astype(np.int64) * (int(row.max(initial=0)) + 1) + row
-    bits = int(position.max(initial=0)).bit_length()
-    if int(offset.max(initial=0)).bit_length() + bits > PACKED_BITS:
-        return _sorted_edges(offset, position, group, n)
-    packed = (offset << bits) | position
-    best = np.full(n, LATEST)
-    np.minimum.at(best, group, packed)
-    hits = np.flatnonzero(packed == best[group])[::-1]
-    first, last = np.full(n, -1), np.full(n, -1)
-    first[group[hits]] = hits
-    best = np.full(n, -1)
-    np.maximum.at(best, group, packed)
-    hits = np.flatnonzero(packed == best[group])
-    last[group[hits]] = hits
-    return first, last
-
-
-def _sorted_edges(offset: Ints, position: Ints, group: Ints, n: int) -> tuple[Ints, Ints]:
-    order = np.lexsort((position, offset, group))
-    first, last = np.full(n, -1), np.full(n, -1)
-    first[group[order[::-1]]] = order[::-1]
-    last[group[order]] = order
-    return first, last
-
-
 def pick(times: Ints, sequence: Coded, row: Ints, group: Ints, n: int, *, last: bool) -> Ints:
     """Which partial of each group has the earliest (or latest) time, sequence number, row; NO_TIME counts for none."""
     if last:
@@ -149,7 +158,9 @@ def pick(times: Ints, sequence: Coded, row: Ints, group: Ints, n: int, *, last: 
 def settled(group: Ints, n: int, keys: tuple[NDArray[Any], ...]) -> Ints | None:
     """An order of partials in which sums do not depend on how they came; None where any does.
 
-    Two numbers add up to the same either way round; of three and more the order shows in the last bit.
+    Two numbers add up to the same either way round; of three and more the order shows in the last bit. Which order it
+    is does not matter, only that it follows from the partials: that of a few bits of what they sum up, which a radix
+    sort puts in order, and of all of it in groups where those agree.
 
     Args:
         keys: what is summed up, as for numpy's lexsort: partials that agree in all of it may stand in any order.
@@ -157,7 +168,17 @@ def settled(group: Ints, n: int, keys: tuple[NDArray[Any], ...]) -> Ints | None:
     crowded = np.bincount(group, minlength=n) > 2
     if not crowded.any():
         return None
-    some = np.flatnonzero(crowded[group])
-    order = np.arange(len(group))
-    order[some] = some[np.lexsort((*(key[some] for key in keys), group[some]))]
+    mixed = keys[-1].astype(np.int64).view(np.uint64) if keys[-1].dtype.kind != "f" else keys[-1].view(np.uint64)
+    for key in keys[:-1]:
+        mixed = mixed * MIXER ^ key.view(np.uint64)
+    marks = ((mixed * MIXER) >> np.uint64(48)).astype(np.int64)
+    order = stable_order(group << 16 | marks, n << 16)
+    ordered, marks = group[order], marks[order]
+    tied = (ordered[1:] == ordered[:-1]) & (marks[1:] == marks[:-1])
+    if tied.any():
+        unclear = np.zeros(n, bool)
+        unclear[ordered[1:][tied]] = True
+        at = np.flatnonzero(unclear[ordered])  # the places that these groups have in the order stay theirs
+        some = order[at]
+        order[at] = some[np.lexsort((*(key[some] for key in keys), group[some]))]
     return order

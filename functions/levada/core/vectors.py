@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,10 @@ def to_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(plain), [pa.py_buffer(valid), pa.py_buffer(plain)])
 
 
+FEW = 512
+"""So many texts are put together sooner by Python than by Arrow's kernels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A text column: n codes (-1 for null) and what they stand for, each text once."""
@@ -70,18 +74,35 @@ class Coded:
     codes: NDArray[np.int32]
     dictionary: pa.Array
 
-    def take(self, at: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.DictionaryArray:
-        """The texts at these places, null where missing says so and where they are null."""
-        codes = np.ascontiguousarray(self.codes[at], np.int32)
-        if missing is not None and missing.any():
-            codes[missing] = -1
+    def take(self, at: NDArray[Any]) -> Coded:
+        """The texts at these places."""
+        return Coded(self.codes[at], self.dictionary)
+
+    def array(self) -> pa.DictionaryArray:
+        """As Arrow has them."""
+        codes = np.ascontiguousarray(self.codes, np.int32)
         absent = codes < 0
         valid = None
         if absent.any():
-            codes[absent] = 0
+            codes = np.where(absent, np.int32(0), codes)
             valid = pa.py_buffer(np.packbits(~absent, bitorder="little"))
         indices = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
         return pa.DictionaryArray.from_arrays(indices, self.dictionary, safe=False)
+
+
+def joined(texts: Sequence[Coded]) -> Coded:
+    """One below the other, with codes that are equal for equal texts; at least one."""
+    first = texts[0].dictionary
+    if all(one.dictionary is first or one.dictionary.equals(first) for one in texts[1:]):
+        return Coded(np.concatenate([one.codes for one in texts]), first)
+    if sum(len(one.dictionary) for one in texts) > FEW:
+        return coded([one.array() for one in texts])
+    places: dict[str, int] = {}
+    found = []
+    for one in texts:
+        known = [places.setdefault(text, len(places)) for text in one.dictionary.to_pylist()]
+        found.append(np.array([*known, -1], np.int32)[one.codes])  # the last is that of code -1
+    return Coded(np.concatenate(found), pa.array(list(places), pa.string()))
 
 
 def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:

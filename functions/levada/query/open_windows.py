@@ -17,10 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from levada.aggregate.late import LATE
-from levada.aggregate.state import STAGE
+from levada.aggregate.state import OF_PARTIALS, STAGE, open_of, outbox_of
 from levada.core import columns, groups, lineage, segments
 from levada.core.checkpoint import Checkpoint
-from levada.core.partials import conform
 from levada.core.records import SERIES
 from levada.core.vectors import to_numpy
 from levada.ports import BlobStore, Items
@@ -75,11 +74,11 @@ class Shard:
 
     @classmethod
     def parse(cls, token: str, body: bytes, etag: str) -> Shard:
-        saved = Checkpoint.from_bytes(body, only=("open", "outbox", "late"))
-        generation, outbox = int(saved.header["generation"]), conform(saved.tables["outbox"])
+        saved = Checkpoint.from_bytes(body, only=("late", *OF_PARTIALS))
+        generation, outbox = int(saved.header["generation"]), outbox_of(saved)
         # a batch begins with emitting what the one before it left in the outbox
         emitted = generation - 1 if outbox.num_rows else generation
-        still_open = BySeries(conform(saved.tables["open"]))
+        still_open = BySeries(open_of(saved))
         behind = saved.tables.get("late", columns.empty(LATE))
         return cls(token, etag, generation, emitted, BySeries(outbox), still_open, behind)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from levada.aggregate import stage
 from levada.aggregate.handler import stage_deps
+from levada.aggregate.state import open_of, outbox_of
 from levada.archive import idle
 from levada.clean import stage as clean
 from levada.clean.handler import stage_deps as clean_deps
@@ -211,7 +212,9 @@ def test_a_checkpoint_of_an_earlier_version_is_read() -> None:
     stage.run(clean_batch(entries[:2]), deps(memory))
     old = Checkpoint.from_bytes(memory.blobs.objects[CHECKPOINT])
     del old.header["inherited"]
-    old.tables = {name: old.tables[name] for name in ("open", "outbox")}
+    old.tables = {"open": open_of(old), "outbox": outbox_of(old)}
+    for name in ("layers", "layer_bytes", "outbox_bytes"):
+        del old.header[name]
     memory.blobs.objects[CHECKPOINT] = old.to_bytes()
 
     stage.run(clean_batch(entries[2:], first=3), deps(memory))

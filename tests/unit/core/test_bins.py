@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from levada.core import bins
+from levada.core.bins import Bins
 from levada.core.groups import Ints
 
 LARGEST = sys.float_info.max
@@ -21,8 +23,16 @@ VALUES = st.lists(
 QUANTILES = (0.0, 0.01, 0.5, 0.95, 0.99, 1.0)
 
 
+def of_groups(values: NDArray[Any], group: NDArray[Any], n: int, error: float = 0.01) -> Bins:
+    return bins.ordered(values, group, n, error)[1]
+
+
 def one_group(values: list[float], error: float = 0.01) -> tuple[pa.Array, pa.Array]:
-    return bins.of_values(np.array(values, float), np.zeros(len(values), int), 1, error)
+    return of_groups(np.array(values, float), np.zeros(len(values), int), 1, error).to_arrow()
+
+
+def lists(found: Bins) -> list[Any]:
+    return [part.to_pylist() for part in found.to_arrow()]
 
 
 def quantile(found: tuple[pa.Array, pa.Array], q: float, error: float = 0.01) -> float:
@@ -58,16 +68,13 @@ def test_quantiles_are_within_the_error_of_the_interpolated_ones(values: list[fl
 def test_bins_of_any_partition_merge_to_the_bins_of_all_values(values: list[float], data: st.DataObject) -> None:
     groups = data.draw(st.lists(st.integers(0, 2), min_size=len(values), max_size=len(values)))
     given_values, given_groups = np.array(values), np.array(groups)
-    whole = bins.of_values(given_values, given_groups, 3, 0.01)
+    whole = of_groups(given_values, given_groups, 3, 0.01)
     cut = data.draw(st.integers(0, len(values)))
-    halves = [
-        bins.of_values(given_values[part], given_groups[part], 3, 0.01) for part in (slice(cut, None), slice(0, cut))
-    ]
+    halves = [of_groups(given_values[part], given_groups[part], 3, 0.01) for part in (slice(cut, None), slice(0, cut))]
 
-    keys, counts = ([half[i] for half in halves] for i in (0, 1))
-    merged = bins.merged(keys, counts, np.array([0, 1, 2, 0, 1, 2]), 3)
+    merged = bins.merged(halves, np.array([0, 1, 2, 0, 1, 2]), 3)
 
-    assert [part.to_pylist() for part in merged] == [part.to_pylist() for part in whole]
+    assert lists(merged) == lists(whole)
 
 
 @given(VALUES, st.lists(st.tuples(st.floats(-100, 100), st.integers(0, 4)), min_size=1, max_size=6))
@@ -78,13 +85,12 @@ def test_few_bins_that_join_many_in_order_give_what_all_values_give(
     many = np.array([*values, *np.linspace(1, 50, 90)])
     group = np.array([i % 3 for i in range(len(values))] + [3] * 90)
     new, new_group = np.array([v for v, _ in few]), np.array([g for _, g in few])
-    parts = [bins.of_values(many, group, 5, 0.01), bins.of_values(new, new_group, 5, 0.01)]
+    parts = [of_groups(many, group, 5, 0.01), of_groups(new, new_group, 5, 0.01)]
 
-    keys, counts = ([part[i] for part in parts] for i in (0, 1))
-    merged = bins.merged(keys, counts, np.tile(np.arange(5), 2), 5)
+    merged = bins.merged(parts, np.tile(np.arange(5), 2), 5)
 
-    whole = bins.of_values(np.concatenate([many, new]), np.concatenate([group, new_group]), 5, 0.01)
-    assert [part.to_pylist() for part in merged] == [part.to_pylist() for part in whole]
+    whole = of_groups(np.concatenate([many, new]), np.concatenate([group, new_group]), 5, 0.01)
+    assert lists(merged) == lists(whole)
 
 
 def test_zero_has_a_bin_of_its_own_and_both_signs_are_in_order() -> None:
@@ -113,12 +119,11 @@ def test_of_an_absurd_range_the_lowest_bins_are_counted_together_in_whatever_ord
     values = bins.values_of(keys_given.astype(np.int64), np.full(1, error))
     cut = data.draw(st.integers(0, len(values)))
     whole: Any = one_group(list(values), error)
-    parts = [one_group(list(part), error) for part in (values[cut:], values[:cut])]
-    keys, counts = ([part[i] for part in parts] for i in (0, 1))
+    parts = [of_groups(part, np.zeros(len(part), int), 1, error) for part in (values[cut:], values[:cut])]
 
-    merged = bins.merged(keys, counts, np.zeros(2, int), 1)
+    merged = bins.merged(parts, np.zeros(2, int), 1)
 
-    assert [part.to_pylist() for part in merged] == [part.to_pylist() for part in whole]
+    assert lists(merged) == [part.to_pylist() for part in whole]
     assert len(whole[0].to_pylist()[0]) == bins.MAX_BINS
     assert sum(whole[1].to_pylist()[0]) == len(values)
     assert quantile(whole, 0.99, error) == pytest.approx(np.quantile(values, 0.99, method="lower"), rel=0.01)
@@ -129,4 +134,4 @@ def test_without_values_or_without_an_error_nothing_is_known() -> None:
     assert np.isnan(quantile(one_group([]), 0.5))
     assert one_group([1.0, 2.0], 0.0)[0].to_pylist() == [[]]
     assert np.isnan(quantile(one_group([1.0, 2.0], 0.0), 0.5, 0.0))
-    assert bins.quantiles(*bins.empty(0), np.empty(0), [0.5])[0].tolist() == []
+    assert bins.quantiles(*Bins.empty(0).to_arrow(), np.empty(0), [0.5])[0].tolist() == []

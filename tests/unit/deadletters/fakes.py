@@ -10,6 +10,7 @@ from typing import Any
 
 from levada.aggregate import stage as aggregate
 from levada.aggregate.emit import Emitted
+from levada.aggregate.state import open_of
 from levada.clean import stage as clean
 from levada.config import Config
 from levada.core import lineage, parquet
@@ -253,7 +254,7 @@ class Pipeline:
         for token in lineage.tokens(self.memory.blobs, "aggregate"):
             found = lineage.load(self.memory.blobs, "aggregate", token)
             assert found is not None
-            tables.append(found[0].tables["open"])
+            tables.append(open_of(found[0]))
         rows = [row for row in merge(tables).to_pylist() if row["metric"] == "a"] if tables else []
         return sum(row["count"] for row in rows), sum(row["sum"] for row in rows)
 
