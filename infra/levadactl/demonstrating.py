@@ -80,11 +80,14 @@ class _Steps:
         self._since = now
 
 
-def run(domain: Domain, *, data: Path | None, say: Say, bar: Callable[[str, float, str], Any]) -> Demo:
+def run(
+    domain: Domain, *, data: Path | None, rows: int | None = None, say: Say, bar: Callable[[str, float, str], Any]
+) -> Demo:
     """Replace the last demo's stack, load the file, close its windows, verify.
 
     Args:
         data: the file, or None for a generated one.
+        rows: of a generated file; None for as many as the published one has.
         bar: ``console.progress``.
 
     Raises LoadError, StartError, DeployError; a wrong result raises nothing: it stands in the report.
@@ -94,7 +97,7 @@ def run(domain: Domain, *, data: Path | None, say: Say, bar: Callable[[str, floa
     started = embedded.start(owner="demo", fresh=True, say=say)
     place, lake = started.place, Lake.of(started.place)
     steps.done("stack")
-    file = data or _generated(started.folder / GENERATED, bar)
+    file = data or _generated(started.folder / GENERATED, rows or generate.DEFAULT_ROWS, bar)
     steps.done("data")
     ledger = load_file(place, lake, domain, file, say=say, bar=bar)
     steps.done("load")
@@ -121,9 +124,9 @@ def run(domain: Domain, *, data: Path | None, say: Say, bar: Callable[[str, floa
     )
 
 
-def _generated(path: Path, bar: Callable[[str, float, str], Any]) -> Path:
-    with bar("writing sample data", generate.DEFAULT_ROWS, "rows") as advance:
-        generate.write(path, on_rows=advance)
+def _generated(path: Path, rows: int, bar: Callable[[str, float, str], Any]) -> Path:
+    with bar("writing sample data", rows, "rows") as advance:
+        generate.write(path, n=rows, on_rows=advance)
     return path
 
 

@@ -64,7 +64,9 @@ def upload(
     if name is not None and len(paths) > 1:
         raise LevadactlError(f"--name {name}: is for one file, not for {len(paths)}")
     if shift_to_now and resume:
-        raise LevadactlError("--resume: a file that is moved to now was never loaded as it is now")
+        raise LevadactlError(
+            "--resume --shift-to-now: a file that is moved to now was never loaded so; give one of the two"
+        )
     place, now_us = Place.current(), int(time.time() * 1_000_000)
     shift = (lambda path: replaying.shift_to(now_us, path, chosen)) if shift_to_now else None
     with console.progress("uploading", sum(path.stat().st_size for path in paths), unit="bytes") as advance:

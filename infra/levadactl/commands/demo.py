@@ -29,6 +29,7 @@ def demo(
         Path | None,
         typer.Option("--data", exists=True, dir_okay=False, help="A file of domain air_quality; else a made-up one."),
     ] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="Readings to make up, instead of 9,357.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """From a raw file to exact windows, on an empty stack of its own. Exit status 1 when a window is wrong.
@@ -37,11 +38,15 @@ def demo(
     """
     from levadactl import demonstrating
     from levadactl.domains import domain_named
+    from levadactl.errors import LevadactlError
 
+    if data is not None and rows is not None:
+        raise LevadactlError(f"--rows {rows}: is for made-up readings; {data} has its own")
     domain = domain_named("air_quality")
     found = demonstrating.run(
         domain,
         data=data.resolve() if data else None,
+        rows=rows,
         say=console.say,
         bar=lambda what, total, unit: console.progress(what, total, unit=unit),
     )
