@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from levada.core import retention
 from levada.core.errors import ConfigError
 
 PREFIX = "LEVADA_"
@@ -81,7 +80,10 @@ class Config:
         for name, (low, high) in RANGES.items():
             if not low <= (value := getattr(self, name)) <= high:
                 raise ConfigError(f"{PREFIX}{name.upper()}={value}: must be a whole number from {low} to {high}")
-        retention.parse(self.keep)
+        if self.keep:
+            from levada.core.retention import parse  # not in a cold start that has no use for it
+
+            parse(self.keep)
         if self.alert_severity not in SEVERITIES:
             allowed = ", ".join(SEVERITIES)
             raise ConfigError(f"{PREFIX}ALERT_SEVERITY={self.alert_severity!r}: must be one of {allowed}")

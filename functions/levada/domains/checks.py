@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from levada.core import retention
 from levada.core.errors import ConfigError
 from levada.core.timetexts import EPOCHS
 from levada.domains.declaration import EVENT_PARTS, EVENT_TEXTS, JSON, KEY_PARTS, NUMBER, TEXT, Domain, Rollup
@@ -52,8 +51,11 @@ def _times(domain: Domain) -> Iterator[str]:
     for name in ("lateness_s", "silence_s"):
         if getattr(domain, name) < 0:
             yield f"{name}={getattr(domain, name)}: must be >= 0"
-    if wrong := retention.checked(domain.keep_h):
-        yield f"keep_h: {wrong}"
+    if domain.keep_h:
+        from levada.core.retention import checked  # not in a cold start that has no use for it
+
+        if wrong := checked(domain.keep_h):
+            yield f"keep_h: {wrong}"
     if domain.skew_s is not None and not 0 <= domain.skew_s <= DAY_S:
         yield f"skew_s={domain.skew_s}: must be from 0 to {DAY_S}"
 
