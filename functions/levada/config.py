@@ -52,6 +52,8 @@ class Config:
     """Alerts opened longer ago than this in event time are stored but not published, seconds."""
     keep: str = ""
     """How long what is kept, where the defaults do not suit: ``raw=7d,bronze=forever``; see core/retention.py."""
+    retention: str = "DISABLED"
+    """ENABLED: what the policy says may go is deleted from the lake, too. DISABLED: nothing ever is."""
     catalog: str = ""
     """Glue database for silver and gold, or empty for none."""
     fault_every: int = 0
@@ -79,12 +81,14 @@ class Config:
             if not low <= (value := getattr(self, name)) <= high:
                 raise ConfigError(f"{PREFIX}{name.upper()}={value}: must be a whole number from {low} to {high}")
         if self.keep:
-            from levada.core import retention  # the HTTP function starts without it
+            from levada.core.retention import parse  # not in a cold start that has no use for it
 
-            retention.parse(self.keep)
+            parse(self.keep)
         if self.alert_severity not in SEVERITIES:
             allowed = ", ".join(SEVERITIES)
             raise ConfigError(f"{PREFIX}ALERT_SEVERITY={self.alert_severity!r}: must be one of {allowed}")
+        if self.retention not in SWITCH:
+            raise ConfigError(f"{PREFIX}RETENTION={self.retention!r}: must be one of {', '.join(SWITCH)}")
         if self.log_level not in LEVELS:
             raise ConfigError(f"{PREFIX}LOG_LEVEL={self.log_level!r}: must be one of {', '.join(LEVELS)}")
 
@@ -106,6 +110,7 @@ RANGES = {
     "fault_every": (0, 1_000_000),
 }
 SEVERITIES = ("info", "warning", "error", "critical")
+SWITCH = ("ENABLED", "DISABLED")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NEEDED = {
     "bucket": "the name of the lake bucket",

@@ -224,6 +224,12 @@ CASES = (
     ),
     Case(
         "archive",
+        "retention",
+        "the day's run: what is older than the policy says goes, where that is switched on",
+        lambda: schedule() | {"source": "levada.retention", "detail": {"retention": "due"}},
+    ),
+    Case(
+        "archive",
         "unknown_order",
         "an order that it does not know: it fails, and names those that it knows",
         lambda: schedule() | {"source": "levada.test", "detail": {"polish": True}},

@@ -29,6 +29,7 @@ COMMAND_MODULES = (
     "kpi",
     "limits",
     "verify",
+    "retention",
     "dlq",
     "demo",
     "domain",

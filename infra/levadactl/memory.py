@@ -64,8 +64,8 @@ class MemoryBlobStore:
 
     def list(self, prefix: str) -> Iterator[Blob]:
         self._check()
-        for key in sorted(k for k in self.objects if k.startswith(prefix)):
-            yield Blob(key, len(self.objects[key]), _etag(self.objects[key]), int(self.modified_s.get(key, 0)))
+        found = sorted((key, body) for key, body in self.objects.items() if key.startswith(prefix))
+        yield from [Blob(key, len(body), _etag(body), int(self.modified_s.get(key, 0))) for key, body in found]
 
     def delete(self, keys: Iterable[str]) -> None:
         self._check()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -118,19 +118,22 @@ def _glue(here: str, params: Mapping[str, Any]) -> Iterator[str]:
 # ---------------------------------------------------------------- what the template grants
 
 
-def grants(template: Mapping[str, Any], stack: str = "levada", catalog: str = "") -> dict[str, list[Grant]]:
+def grants(
+    template: Mapping[str, Any], stack: str = "levada", catalog: str = "", *, retention: str = "ENABLED"
+) -> dict[str, list[Grant]]:
     """Function (logical id) to everything that its role allows, names put in as a deployed stack has them."""
     found: dict[str, list[Grant]] = {}
-    for function, _, granted in statements(template, stack, catalog):
+    for function, _, granted in statements(template, stack, catalog, retention=retention):
         found.setdefault(function, []).extend(granted)
     return found
 
 
 def statements(
-    template: Mapping[str, Any], stack: str = "levada", catalog: str = ""
+    template: Mapping[str, Any], stack: str = "levada", catalog: str = "", *, retention: str = "ENABLED"
 ) -> Iterator[tuple[str, str, list[Grant]]]:
     """(function, ``<role>.<Sid>``, what it allows) of every statement."""
     names = _Names(template, stack, catalog)
+    off = {name for name, on in (("HasCatalog", catalog), ("DeletesFromLake", retention == "ENABLED")) if not on}
     for function, resource in template["Resources"].items():
         if resource.get("Type") != FUNCTION:
             continue
@@ -138,15 +141,16 @@ def statements(
         service = _service_calls(resource["Properties"], names)
         for policy in template["Resources"][role]["Properties"]["Policies"]:
             for written in policy["PolicyDocument"]["Statement"]:
-                if (one := _chosen(written, catalog)) is not None:
+                if (one := _chosen(written, off)) is not None:
                     yield function, f"{role}.{one.get('Sid', '')}", list(_statement(one, names, service))
 
 
-def _chosen(written: Mapping[str, Any], catalog: str) -> Mapping[str, Any] | None:
+def _chosen(written: Mapping[str, Any], off: Collection[str]) -> Mapping[str, Any] | None:
+    """The statement where none of the conditions that are off rules it out."""
     if "Fn::If" not in written:
         return written
     condition, then, _ = written["Fn::If"]
-    return None if condition == "HasCatalog" and not catalog else then
+    return None if condition in off else then
 
 
 def _statement(written: Mapping[str, Any], names: _Names, service: set[tuple[str, str]]) -> Iterator[Grant]:

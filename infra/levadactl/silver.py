@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 # ruff: noqa: S608 - names are ours, and the database is in memory
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from levada.core.keys import UNDATED, Span
@@ -15,6 +17,7 @@ from levada.domains.declaration import Domain
 from levadactl.compare import plain
 from levadactl.loading import Lake
 from levadactl.oracle import Truth
+from levadactl.retained import without
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -43,9 +46,17 @@ class Silver:
     """Measurements that are not there, or too much there, or judged otherwise than by the oracle."""
 
 
-def silver_of(lake: Lake, domain: Domain, truth: Truth) -> Silver:
-    """Count silver's rows by identity and by quality; every measurement must stand there exactly once."""
+def silver_of(lake: Lake, domain: Domain, truth: Truth, gone: Collection[str] = ()) -> Silver:
+    """Count silver's rows by identity and by quality; every measurement must stand there exactly once.
+
+    Args:
+        gone: date partitions that retention has taken, which are not compared.
+    """
     import duckdb
+
+    if gone:  # of undated rows nobody could tell which of them are gone
+        gone = {*gone, UNDATED}
+        truth = _less(truth, gone)
 
     names = ["time", "metric", "value", "quality", "sequence", "source", "position", "row"]
     dates: set[str] = set()
@@ -53,6 +64,8 @@ def silver_of(lake: Lake, domain: Domain, truth: Truth) -> Silver:
         tables = []
         for key, body in lake.bodies(f"silver/domain={domain.name}/"):
             date = key.split("/date=", 1)[1].partition("/")[0]
+            if date in gone:
+                continue
             dates.add(date)
             rows = plain(pq.read_table(pa.BufferReader(body), columns=names), *names)
             tables.append(rows.append_column("date", pa.repeat(pa.scalar(date), rows.num_rows)))
@@ -61,16 +74,20 @@ def silver_of(lake: Lake, domain: Domain, truth: Truth) -> Silver:
         db.register("silver", pa.concat_tables(tables))
         found = _silver_counts(db)
     silver = Silver(expected=truth.measurements, dates=len(dates - {UNDATED}), **found)
-    silver.mismatches = silver.misplaced + sum(
-        abs(getattr(silver, name) - getattr(truth, wanted))
-        for name, wanted in (
-            ("distinct", "measurements"),
-            ("values", "values"),
-            ("missing", "missing"),
-            ("out_of_range", "out_of_range"),
-        )
-    )
+    pairs = [(silver.distinct, truth.measurements), (silver.values, truth.values)]
+    if gone:
+        pairs += [(silver.missing + silver.out_of_range, truth.missing)]
+    else:
+        pairs += [(silver.missing, truth.missing), (silver.out_of_range, truth.out_of_range)]
+    silver.mismatches = silver.misplaced + sum(abs(found - wanted) for found, wanted in pairs)
     return silver
+
+
+def _less(truth: Truth, gone: Collection[str]) -> Truth:
+    """The truth of dated rows without these dates. Windows do not tell missing from out of range: both are missing."""
+    left = without(truth.windows, gone)
+    values, missing = (int(pc.sum(left[name]).as_py() or 0) for name in ("count", "missing"))
+    return replace(truth, measurements=values + missing, values=values, missing=missing, out_of_range=0)
 
 
 def _no_silver(truth: Truth) -> Silver:

@@ -14,16 +14,19 @@ import pyarrow.parquet as pq
 
 from levada.aggregate.state import STAGE as AGGREGATE
 from levada.aggregate.state import open_of, outbox_of
-from levada.core import segments
+from levada.core import retention, segments
 from levada.core.checkpoint import Checkpoint
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES
+from levada.core.retention import Keep
 from levada.domains.declaration import Domain
 from levada.query.windows import served_windows
+from levada.wiring import SystemClock
 from levadactl import oracle, sources
 from levadactl.compare import Difference, compare, plain, spread
 from levadactl.loading import Lake, Streams
 from levadactl.oracle import KEY, Truth
+from levadactl.retained import Retained, days_of, retained, without
 from levadactl.silver import Silver, orphans, silver_of
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Report:
     gold_windows: pa.Table = field(repr=False)
     """Gold's windows, merged."""
     examples: list[dict[str, Any]]
+    retained: Retained = field(default_factory=Retained)
+    """Days that retention has taken, which are not compared."""
     drained: bool | None = None
     """Both streams are read to their ends; None where nobody asked."""
 
@@ -69,6 +74,7 @@ class Report:
             "open_windows": self.open,
             "orphan_objects": self.orphans,
             "drained": self.drained,
+            "days_retained_away": self.retained.counts(),
             **sides,
             "silver": silver,
             "refused": self.truth.refused,
@@ -80,7 +86,11 @@ def verify_place(place: Place, domain: Domain, *, file: Path | None = None, tena
     """Verify a stack. Its windows must be those of the file, or, without one, of everything that bronze keeps."""
     oracle.check(domain)
     lake = Lake.of(place)
-    report = verify(lake, domain, truth_of(lake, domain, file=file, tenant=tenant), source=str(file or "bronze"))
+    function = place.client("lambda").get_function_configuration(FunctionName=place.function("archive"))
+    setting = function.get("Environment", {}).get("Variables", {}).get("LEVADA_KEEP", "")
+    keep = Keep(retention.parse(setting), {domain.name: domain.keep_h})
+    truth = truth_of(lake, domain, file=file, tenant=tenant)
+    report = verify(lake, domain, truth, source=str(file or "bronze"), keep=keep, now_s=SystemClock().now_s())
     report.drained = Streams(place, lake).drained()
     return report
 
@@ -93,14 +103,22 @@ def truth_of(lake: Lake, domain: Domain, *, file: Path | None, tenant: str = "de
     return sources.of_bronze(sources.read_bronze(bodies), domain)
 
 
-def verify(lake: Lake, domain: Domain, truth: Truth, *, source: str) -> Report:
-    """Compare gold, serving and silver of one domain with the truth."""
+def verify(
+    lake: Lake, domain: Domain, truth: Truth, *, source: str, keep: Keep | None = None, now_s: float = 0.0
+) -> Report:
+    """Compare gold, serving and silver of one domain with the truth, but for days that retention has taken.
+
+    Args:
+        keep, now_s: the deployment's policy, and the time in seconds since 1970, which tell what has expired.
+    """
+    gone = retained(lake, domain, days_of(truth.windows), keep or Keep(), now_s)
     pending, open_windows = committed(lake, domain)
     windows = merged(_distinct(pa.concat_tables([*gold_partials(lake, domain), pending])))
-    gold = compare(truth.windows, windows)
+    gold = compare(without(truth.windows, gone.gold), without(windows, gone.gold))
     served = [served_partials(lake, domain, tenant) for tenant in sorted(_tenants(truth))]
-    serving = compare(truth.windows, spread(merge([part.select(PARTIAL.names) for part in (*served, pending)])))
-    silver = silver_of(lake, domain, truth)
+    shown = spread(merge([part.select(PARTIAL.names) for part in (*served, pending)]))
+    serving = compare(without(truth.windows, gone.serving), without(shown, gone.serving))
+    silver = silver_of(lake, domain, truth, gone.silver)
     return Report(
         source=source,
         domain=domain.name,
@@ -117,6 +135,7 @@ def verify(lake: Lake, domain: Domain, truth: Truth, *, source: str) -> Report:
             *({"in": "gold", **example} for example in gold.examples),
             *({"in": "serving", **example} for example in serving.examples),
         ][:5],
+        retained=gone,
     )
 
 

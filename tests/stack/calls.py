@@ -19,7 +19,7 @@ from levada.config import Config
 from levada.core import limits
 from levada.core.limits import CONTROL, SPECIFICATION, Limit, Register
 from levada.ingest.s3_event import parse as landed_keys
-from levada.wiring import AwsDeps, using
+from levada.wiring import AwsDeps, SystemClock, using
 from levadactl import cases, generate
 from levadactl.case import SHARD
 from levadactl.events import compact, kinesis, kinesis_records, ndjson_pack, rest, row, s3
@@ -49,6 +49,7 @@ class Driver:
 
         self.place = place
         self.made: dict[str, set[Call]] = {name: set() for name in HANDLERS}
+        self.clock = SystemClock()
         self._now: str | None = None
         self._lock = threading.Lock()
         for name, value in place.child_environment({}).items():
@@ -70,7 +71,9 @@ class Driver:
             aws_request_id=uuid.uuid4().hex, function_name=function, get_remaining_time_in_millis=lambda: next(left)
         )
         handler = importlib.import_module(HANDLERS[function]).handler
-        with using(AwsDeps(config(self.place))), self._recording(function):
+        deps = AwsDeps(config(self.place))
+        deps.clock = self.clock
+        with using(deps), self._recording(function):
             return handler(dict(event), context)
 
     @contextmanager
@@ -110,6 +113,7 @@ def config(place: Place) -> Config:
         files_function=place.function("ingest-files"),
         alerts_topic=place.outputs["AlertsTopicArn"],
         catalog=CATALOG,
+        retention="ENABLED",
     )
 
 
@@ -141,8 +145,23 @@ def drive(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     _events(driver, "QueryFunction")
     day = {"domain": "jobs", "since": "2025-12-01T00:00:00Z", "until": "2025-12-02T00:00:00Z"}
     assert driver.run("QueryFunction", rest("GET", "/v1/events", query=day))["statusCode"] == 200
-    _files(driver, tmp_path)  # last: nobody delivers its rows
+    _files(driver, tmp_path)  # nobody delivers its rows
+    _delete(driver)
     return driver.made
+
+
+def _delete(driver: Driver) -> None:
+    """In a hundred years all is old enough; where a deployment says so, it goes."""
+    driver.archive(rollups="due")
+
+    class Later(SystemClock):
+        def now_s(self) -> float:
+            return super().now_s() + 100 * 366 * 86_400
+
+    driver.clock = Later()
+    answer = driver.archive(retention="due")["retention"]
+    layers = {row["layer"] for row in answer["rows"]}
+    assert layers == {"silver", "gold", "events", "anomalies", "rollups", "kpi", "bronze", "quarantine"}, answer
 
 
 def _many_objects(driver: Driver) -> None:

@@ -1,6 +1,10 @@
-"""Expired items on a real table, through the real adapter (D21)."""
+"""Retention on a real stack (D21): items that have expired, what the command says, and that it is off by default."""
 
 from __future__ import annotations
+
+import json
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +33,26 @@ def test_a_listing_says_when_an_object_was_written(embedded_stack: Place) -> Non
     blobs.delete([blob.key])
 
     assert 1_700_000_000 < blob.modified_s < 4_000_000_000
+
+
+@pytest.mark.stack
+def test_the_command_looks_and_deletes_nothing_where_it_is_not_switched_on(embedded_stack: Place) -> None:
+    blobs = Lake.of(embedded_stack).blobs
+    before = {blob.key for blob in blobs.list("silver/")}
+
+    looked, ordered = (
+        subprocess.run(
+            [sys.executable, "-m", "levadactl.cli", "--state-dir", str(embedded_stack.state), "retention", *flags],
+            capture_output=True,
+            text=True,
+            env=embedded_stack.child_environment(),
+            check=False,
+        )
+        for flags in (["--dry-run", "--json"], [])
+    )
+
+    answer = json.loads(looked.stdout)
+    assert (looked.returncode, answer["enabled"], answer["dry"]) == (0, False, True)
+    assert ordered.returncode == 1
+    assert "LEVADA_RETENTION is DISABLED here: nothing was deleted" in ordered.stderr
+    assert {blob.key for blob in blobs.list("silver/")} == before

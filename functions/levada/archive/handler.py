@@ -2,10 +2,10 @@
 
 Trigger   Schedule, every minute (idle windows only); or ``{"source": "levada.…", "detail": {…}}`` with ``idle_after_s``
           (seconds), ``compact``: "due", or {"domain": …, "date": "YYYY-MM-DD"}, and ``rollups``: "due", or
-          {"domain": …, "periods": ["1d", …], "since": "YYYY-MM-DD"}.
+          {"domain": …, "periods": ["1d", …], "since": "YYYY-MM-DD"}; ``retention``: "due", or "look".
 Writes    checkpoints/aggregate/<shard>, serving table, gold/ (idle windows); silver/, checkpoints/compaction/;
           rollups/, kpi/, checkpoints/rollups/; anomalies/, checkpoints/silence/, the serving table and the topic
-          of alerts (silent series).
+          of alerts (silent series); checkpoints/retention/ (what retention deletes, where it is switched on).
 Retry     safe, and not needed: the next run does what this one did not.
 """
 
@@ -19,7 +19,7 @@ from levada.aggregate.emit import Emitted
 from levada.aggregate.handler import keep
 from levada.aggregate.handler import stage_deps as aggregate_deps
 from levada.aggregate.stage import AggregateDeps
-from levada.archive import compaction, idle, kpi, order, rollups, silence
+from levada.archive import compaction, idle, kpi, order, retention, rollups, silence
 from levada.archive.compaction import Compaction, Remaining
 from levada.core.errors import LevadaError, UnavailableError
 from levada.core.periods import Calendar, zone_named
@@ -46,6 +46,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     answer: dict[str, Any] = {"idle": closed.counts(), "compaction": compacted.counts()}
     if asked.rolls_up:
         answer |= _roll_up(d, asked, domains, remaining_s, failures)
+    if asked.retention:
+        answer["retention"] = _retain(d, asked, domains, remaining_s, failures)
     if asked.compacts and d.config.catalog:
         answer["catalog"] = _register(d, failures)
     counts = closed.counts()
@@ -86,6 +88,18 @@ def _roll_up(
         failures += quiet.failures
         answer["silence"] = quiet.counts()
     return answer
+
+
+def _retain(
+    d: Deps, asked: order.Order, domains: Mapping[str, Domain], remaining_s: Remaining, failures: list[str]
+) -> dict[str, Any]:
+    enabled_here, dry = d.config.retention == "ENABLED", asked.retention == order.LOOK
+    if not enabled_here and not dry:
+        return {"enabled": False}
+    calendar = Calendar(zone_named(d.config.timezone))
+    done = retention.run(d.blobs, calendar, keep(d, domains), d.clock.now_s(), remaining_s, dry=dry)
+    failures += done.failures
+    return {"enabled": enabled_here, "dry": dry, **done.counts()}
 
 
 def _telling(d: Deps, domains: Mapping[str, Domain]) -> silence.Telling:

@@ -14,7 +14,8 @@ from levada.core.keys import UNDATED
 from levada.core.periods import PERIODS
 
 DUE = "due"
-FIELDS = ("idle_after_s", "compact", "rollups")
+LOOK = "look"
+FIELDS = ("idle_after_s", "compact", "rollups", "retention")
 SCHEDULE = "aws.events"
 OURS = "levada."
 
@@ -41,6 +42,8 @@ class Order:
     rollups_due: bool = False
     """Merge all gold that is not in the rollups yet, then make the KPI that this changes."""
     rollups: Rollups | None = None
+    retention: str = ""
+    """``due``: delete what the policy says may go; ``look``: only tell what that would be; empty: neither."""
 
     @property
     def compacts(self) -> bool:
@@ -77,7 +80,14 @@ def parse(event: Mapping[str, Any], *, idle_after_s: int, domains: Collection[st
         partition=None if compact in (None, DUE) else _partition(compact, domains),
         rollups_due=rolled == DUE,
         rollups=None if rolled in (None, DUE) else _rollups(rolled, domains),
+        retention=_retention(detail["retention"]) if "retention" in detail else "",
     )
+
+
+def _retention(value: object) -> str:
+    if value not in (DUE, LOOK):
+        raise _wrong("detail.retention", value, f'"{DUE}" or "{LOOK}"')
+    return str(value)
 
 
 def _idle(value: object) -> int:

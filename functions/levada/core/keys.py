@@ -63,6 +63,10 @@ def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
 
 
+def gold_prefix(domain: str, date: str) -> str:
+    return f"gold/domain={domain}/date={date}/"
+
+
 def anomalies(domain: str, date: str, token: ShardToken, generation: int) -> str:
     """Anomalies of one emission; date: day of the windows that they were found in."""
     return f"anomalies/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
@@ -84,6 +88,11 @@ def ledger(domain: str, tenant: str, content: str) -> str:
 def redrive_ledger(stage: str, domain: str, name: str) -> str:
     """The object that knows which rows of a quarantine object have been sent again; name: the object's, bare."""
     return f"checkpoints/redrive/{stage}/{domain}/{name}.json"
+
+
+def retention_ledger(layer: str, domain: str) -> str:
+    """What retention has deleted of a layer and domain, when, and by which policy."""
+    return f"checkpoints/retention/{layer}/domain={domain}.json"
 
 
 def manifest(layer: str, domain: str, date: str) -> str:

@@ -58,6 +58,10 @@ def words(report: Report) -> str:
     ]
     if report.open:
         lines.append(f"  {report.open} windows are still open; archive closes them when no more rows come")
+    gone = {layer: n for layer, n in report.retained.counts().items() if n}
+    if gone:
+        days = ", ".join(f"{n} days of {layer}" for layer, n in gone.items())
+        lines.append(f"  not compared, since retention has taken them: {days}")
     if report.orphans:
         lines.append(f"  {report.orphans} silver objects were never committed; readers take distinct rows")
     if report.truth.refused:

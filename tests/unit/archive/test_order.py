@@ -43,7 +43,7 @@ def test_an_order_may_ask_for_rollups_of_all_or_of_one_domain() -> None:
 @pytest.mark.parametrize(
     ("detail", "message"),
     [
-        ({"idle": 0}, r"detail\.idle=0: must be only idle_after_s and compact and rollups are"),
+        ({"idle": 0}, r"detail\.idle=0: must be only idle_after_s and compact and rollups and retention are"),
         ([1], r"detail=\[1\]: must be an object"),
         ({"idle_after_s": -1}, r"detail\.idle_after_s=-1: must be a whole number of seconds from 0 to 86400"),
         ({"idle_after_s": 86_401}, "from 0 to 86400"),
@@ -56,6 +56,7 @@ def test_an_order_may_ask_for_rollups_of_all_or_of_one_domain() -> None:
         ({"rollups": {"domain": "tides", "periods": []}}, r"periods=\[\]"),
         ({"rollups": {"domain": "tides", "since": "-1d"}}, r"since='-1d': must be a day"),
         ({"rollups": {"domain": "tides", "until": "x"}}, "an object with domain"),
+        ({"retention": "now"}, r"detail\.retention='now': must be \"due\" or \"look\""),
         ({"compact": "all"}, r"detail\.compact='all': must be \"due\", or an object with domain and date"),
         ({"compact": {"domain": "tides"}}, "an object with domain and date"),
         ({"compact": {"domain": "moon", "date": "2004-03-10"}}, r"domain='moon': must be air_quality, tides"),

@@ -57,6 +57,17 @@ def test_what_lambda_does_in_a_functions_name_is_told_apart() -> None:
     assert unused([], [grant for grant in clean if grant.by_lambda]) == []
 
 
+def test_a_deployment_that_keeps_its_lake_may_delete_nothing_but_what_compaction_replaces() -> None:
+    granted = grants(TEMPLATE, retention="DISABLED")["ArchiveFunction"]
+
+    assert [g.resource for g in granted if g.action == "s3:DeleteObject"] == [f"{LAKE}/silver/*"]
+    deleting = {g.resource for g in grants(TEMPLATE)["ArchiveFunction"] if g.action == "s3:DeleteObject"}
+    assert not any(resource.startswith(f"{LAKE}/{kept}") for resource in deleting for kept in KEPT)
+
+
+KEPT = ("checkpoints", "settings", "landing", "*")
+
+
 def test_the_catalogs_permissions_are_there_only_with_a_catalog() -> None:
     with_catalog = {grant.action for grant in grants(TEMPLATE, catalog="lake")["ArchiveFunction"]}
     without = {grant.action for grant in grants(TEMPLATE)["ArchiveFunction"]}
