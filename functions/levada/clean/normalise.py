@@ -106,7 +106,7 @@ def _parts(domain: Domain, rows: pa.Table, groups: Sequence[_Group], shifts: Map
 def _in_order(rows: pa.Table) -> pa.Table:
     """By record and row: the order of the stream is what fences downstream rely on."""
     rec = flat(rows, "rec")
-    if pc.any(pc.less(rec[1:], rec[:-1]), min_count=0).as_py():
+    if pc.less(rec[1:], rec[:-1]).true_count:
         return by_place(rows)
     return rows  # a record's rows stand together and in order
 
@@ -171,9 +171,11 @@ def _base(
         faults.append(Fault("", REASON, pc.is_valid(flat(table, REASON))))
     names = " ".join(domain.time.columns)
     time, wrong = times.parse([text(table, name, domain) for name in domain.time.columns], domain.time)
+    undated = time.null_count > wrong.true_count
     time = forced.moved(time, flat(table, REC), shifts)
     faults.append(Fault("not_a_time", names, wrong))
-    faults.append(Fault("future_time", names, pc.fill_null(pc.greater(time.cast(pa.int64()), latest_us), False)))
+    late = pc.greater(time.view(pa.int64()), pa.scalar(latest_us, pa.int64()))
+    faults.append(Fault("future_time", names, pc.fill_null(late, False) if late.null_count else late))
     faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]
     out: dict[str, pa.Array] = {"rec": flat(table, REC), "row": flat(table, ROW), "time": time}
     for part in KEY_PARTS:
@@ -185,7 +187,7 @@ def _base(
             faults.append(Fault("not_a_number", name, not_number))
             out[f"v:{metric.name}"] = values
             out[f"q:{metric.name}"] = quality
-        if time.null_count:
+        if undated:  # those whose time is wrong are refused: what they are flagged with does not matter
             zero, undated = pa.scalar(0, pa.uint8()), pa.scalar(int(Quality.UNDATED), pa.uint8())
             flag = pc.if_else(pc.is_null(time), undated, zero)
             out |= {name: pc.bit_wise_or(q, flag) for name, q in out.items() if name.startswith("q:")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -21,6 +21,8 @@ from levada.domains.declaration import Domain, Metric
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _IN_NUMBERS = "0123456789.eE+-"
 _NONE = pa.nulls(1, pa.float64())[0]  # pa.scalar would import pandas where it is installed
+_NO_BYTES = pa.scalar(0, pa.int32())
+"""Of the type of a length: kernels cast a column to the type of a scalar, row by row."""
 
 
 MAX_JOINED_BYTES = 1 << 28
@@ -49,12 +51,13 @@ def parse(column: pa.Array, domain: Domain | None = None) -> tuple[pa.Array, pa.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
         return _finite(column.cast(pa.float64(), safe=False))  # a whole number beyond 2^53 is rounded
-    text = column.cast(kind)
+    text = column if column.type == kind else column.cast(kind)
     if domain is not None and (domain.decimal or domain.affixes or domain.missing):
         return _as_written(text, domain)
     # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
+    none = pa.scalar(0, pa.int64()) if pa.types.is_large_string(kind) else _NO_BYTES
     cut = pc.binary_length(pc.ascii_trim(text, _IN_NUMBERS))
-    odd = pc.or_(pc.greater(cut, 0), pc.equal(pc.binary_length(text), 0))
+    odd = pc.or_(pc.greater(cut, none), pc.equal(pc.binary_length(text), none))
     if 2 * odd.true_count > len(text):
         return _of_any(text)
     odd = pc.fill_null(odd, False)
@@ -139,8 +142,8 @@ def judge(values: pa.Array, metric: Metric | Bounds, sentinels: tuple[float, ...
         quality = _flag(pc.is_null(values), Quality.MISSING)
     values, sentinel = without(values, sentinels)
     values, overflown = _scaled(values, metric)
-    limits = [] if metric.low is None else [pc.less(values, metric.low)]
-    limits += [] if metric.high is None else [pc.greater(values, metric.high)]
+    limits = [] if metric.low is None else [pc.less(values, _limit(metric.low))]
+    limits += [] if metric.high is None else [pc.greater(values, _limit(metric.high))]
     outside = _any([*limits, *overflown])
     for where, flag in ((sentinel, Quality.SENTINEL), (outside, Quality.OUT_OF_RANGE)):
         if where is not None:
@@ -150,9 +153,18 @@ def judge(values: pa.Array, metric: Metric | Bounds, sentinels: tuple[float, ...
     return values, quality
 
 
+def _limit(bound: pa.Array | float) -> pa.Array | pa.Scalar:
+    return bound if isinstance(bound, pa.Array) else _float(bound)
+
+
+@lru_cache(maxsize=1024)
+def _float(value: float) -> pa.Scalar:
+    return pa.scalar(float(value), pa.float64())
+
+
 def without(values: pa.Array, sentinels: tuple[float, ...]) -> tuple[pa.Array, pa.Array | None]:
     """(the values with null for those that mean none; where these were, None for nowhere)."""
-    where = _any([pc.equal(values, mark) for mark in sentinels])
+    where = _any([pc.equal(values, _float(mark)) for mark in sentinels])
     return (values if where is None else pc.if_else(where, _NONE, values)), where
 
 

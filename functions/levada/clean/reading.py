@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from levada.clean import forced
-from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold
+from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold, unfold_plain
 from levada.clean.json_rows import INDEX
 from levada.clean.normalise import Normal, Refused, normalise
 from levada.clean.shapes import Part
@@ -69,8 +69,7 @@ def read(batch: Batch, first: int, rules: Rules, accept: Callable[[Header], bool
     out = Reading()
     sorting = _Sorting(batch, rules, out)
     plain, packed = _split(batch.data, first)
-    for i in packed:
-        _pack(i, sorting, accept)
+    _packs(packed, sorting, accept)
     if plain:
         _plain(plain, sorting)
     sorting.read_lines()
@@ -132,20 +131,25 @@ def _split(data: Sequence[bytes], first: int) -> tuple[Sequence[int], Sequence[i
     return [i for i in range(first, len(data)) if not data[i].startswith(MAGIC)], packed
 
 
-def _pack(i: int, to: _Sorting, accept: Callable[[Header], bool]) -> None:
-    data, rules = to.batch.data[i], to.rules
-    domain = UNKNOWN_DOMAIN
-    try:
-        header, body = packs.split(data)
-        if not accept(header):
-            to.out.duplicates.append(header)
-            return
-        forced.shift_of(header)
-        to.out.headers[i] = header
-        domain = header.domain if header.domain in rules.domains else UNKNOWN_DOMAIN
-        to.add(i, unfold(data, header, rules.domains, rules.tenant, body))
-    except BadRecordError as err:
-        to.refuse(i, err, domain)
+def _packs(packed: Sequence[int], to: _Sorting, accept: Callable[[Header], bool]) -> None:
+    fresh: dict[int, tuple[Header, bytes]] = {}
+    for i in packed:
+        try:
+            header, body = packs.split(to.batch.data[i])
+            if not accept(header):
+                to.out.duplicates.append(header)
+                continue
+            forced.shift_of(header)
+            to.out.headers[i] = header
+            fresh[i] = header, body
+        except BadRecordError as err:
+            to.refuse(i, err, UNKNOWN_DOMAIN)
+    domains = to.rules.domains
+    for (i, (header, _)), found in zip(fresh.items(), unfold(list(fresh.values()), domains), strict=True):
+        if isinstance(found, BadRecordError):
+            to.refuse(i, found, header.domain if header.domain in domains else UNKNOWN_DOMAIN)
+        else:
+            to.add(i, found)
 
 
 def _plain(plain: Sequence[int], to: _Sorting) -> None:
@@ -165,7 +169,7 @@ def _plain(plain: Sequence[int], to: _Sorting) -> None:
     for at in found.others:
         i = plain[at]
         try:
-            to.add(i, unfold(data[i], None, rules.domains, rules.tenant))
+            to.add(i, unfold_plain(data[i], rules.domains, rules.tenant))
         except BadRecordError as err:
             to.refuse(i, err, UNKNOWN_DOMAIN)
 

@@ -46,9 +46,12 @@ def parse(texts: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
     for other, unique in zip(coded[1:], trimmed[1:], strict=True):
         joined, codes = _pairs(joined, codes, unique, other.indices)
     times = _parse_unique(joined, spec)  # thousands of series share a time: each text is parsed once
-    blank = pc.equal(pc.utf8_trim_whitespace(joined), "")
-    wrong = pc.and_(pc.is_null(times), pc.invert(blank))
-    return times.take(codes), wrong.take(codes) if wrong.true_count else columns.zeros(len(codes), pa.bool_())
+    found = times.take(codes)
+    if times.null_count:
+        wrong = pc.and_(pc.is_null(times), pc.not_equal(pc.utf8_trim_whitespace(joined), ""))
+        if wrong.true_count:
+            return found, wrong.take(codes)
+    return found, columns.zeros(len(codes), pa.bool_())
 
 
 def _pairs(left: pa.Array, i: pa.Array, right: pa.Array, j: pa.Array) -> tuple[pa.Array, pa.Array]:
