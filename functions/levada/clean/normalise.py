@@ -75,7 +75,8 @@ def normalise(
         refused.extend(bad)
     if not groups:
         return Normal(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
-    rows = _in_order(pa.concat_tables([group.rows for group in groups]).combine_chunks())
+    some = [group.rows for group in groups]
+    rows = _in_order((pa.concat_tables(some) if some[1:] else some[0]).combine_chunks())
     return Normal(domain, rows, _parts(domain, rows, groups, shifts)), refused
 
 
@@ -175,7 +176,8 @@ def _base(
     time = forced.moved(time, flat(table, REC), shifts)
     faults.append(Fault("not_a_time", names, wrong))
     late = pc.greater(time.view(pa.int64()), pa.scalar(latest_us, pa.int64()))
-    faults.append(Fault("future_time", names, pc.fill_null(late, False) if late.null_count else late))
+    if late.true_count:
+        faults.append(Fault("future_time", names, pc.fill_null(late, False)))
     faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]
     out: dict[str, pa.Array] = {"rec": flat(table, REC), "row": flat(table, ROW), "time": time}
     for part in KEY_PARTS:

@@ -22,8 +22,6 @@ from levada.domains.declaration import Domain, Metric
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _IN_NUMBERS = "0123456789.eE+-"
 _NONE = pa.nulls(1, pa.float64())[0]  # pa.scalar would import pandas where it is installed
-_NO_BYTES = pa.scalar(0, pa.int32())
-"""Of the type of a length: kernels cast a column to the type of a scalar, row by row."""
 
 
 MAX_JOINED_BYTES = 1 << 28
@@ -58,12 +56,11 @@ def parse(column: pa.Array, domain: Domain | None = None) -> tuple[pa.Array, pa.
     # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
     if len(text) <= FEW:
         return _of_few(text)
-    none = pa.scalar(0, pa.int64()) if pa.types.is_large_string(kind) else _NO_BYTES
-    cut = pc.binary_length(pc.ascii_trim(text, _IN_NUMBERS))
-    odd = pc.or_(pc.greater(cut, none), pc.equal(pc.binary_length(text), none))
+    plain = pc.and_not(columns.empty_texts(pc.ascii_trim(text, _IN_NUMBERS)), columns.empty_texts(text))
+    odd = pc.invert(plain)
     if 2 * odd.true_count > len(text):
         return _of_any(text)
-    odd = pc.fill_null(odd, False)
+    odd = pc.fill_null(odd, False) if odd.null_count else odd
     values = _cast(pc.if_else(odd, pa.scalar(None, kind), text) if odd.true_count else text)
     if values is None:
         return _of_any(text)

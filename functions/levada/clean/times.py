@@ -48,7 +48,7 @@ def parse(texts: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
     times = _parse_unique(joined, spec)  # thousands of series share a time: each text is parsed once
     found = times.take(codes)
     if times.null_count:
-        wrong = pc.and_(pc.is_null(times), pc.not_equal(pc.utf8_trim_whitespace(joined), ""))
+        wrong = pc.and_not(pc.is_null(times), columns.empty_texts(pc.utf8_trim_whitespace(joined)))
         if wrong.true_count:
             return found, wrong.take(codes)
     return found, columns.zeros(len(codes), pa.bool_())
@@ -125,7 +125,7 @@ def _of_shape(texts: pa.Array, form: str) -> tuple[pa.Array, pa.Array]:
     if shape is None:
         return pa.nulls(len(texts), _SECONDS), columns.zeros(len(texts), pa.bool_())
     pattern, day = shape
-    fits = pc.match_substring_regex(texts, pattern)
+    fits = time_forms.fitting(texts, pattern)
     some = texts if fits.true_count == len(texts) else texts.filter(fits)
     parsed = pc.strptime(some, form, "s", error_is_null=True)
     there = pc.equal(pc.utf8_slice_codeunits(some, day, day + 2).cast(pa.int64()), pc.day(parsed))
@@ -148,4 +148,4 @@ def _shape(form: str) -> tuple[str, int] | None:
         day = width if piece == "%d" else day
         pattern += _PARTS.get(piece) or re.escape(piece)
         width += _WIDTHS.get(piece, len(piece))
-    return rf"\A{pattern}\z", day
+    return pattern, day

@@ -181,6 +181,12 @@ def zeros(n: int, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, n, [None, pa.py_buffer(bytes((n * kind.bit_width + 7) // 8))])
 
 
+def empty_texts(texts: pa.Array) -> pa.Array:
+    """n booleans: texts without a character; null where there is no text."""
+    lengths = pc.binary_length(texts)
+    return pc.equal(lengths, zeros(1, lengths.type)[0])  # of another type, it would cost a cast of all the lengths
+
+
 def count_up(n: int) -> pa.Array:
     """0, 1, … n - 1 as int32."""
     return _counted(1 << max(10, n - 1).bit_length())[:n] if n <= MAX_COUNTED else _counted.__wrapped__(n)
@@ -226,7 +232,7 @@ def coded(texts: pa.Array) -> pa.DictionaryArray:
         plain = pa.types.is_string(known.type) and not texts.null_count and not known.null_count
         if plain and len(known.unique()) == len(known):
             return pa.DictionaryArray.from_arrays(texts.indices.cast(pa.int32()), known)
-    plain = texts.cast(pa.string())
+    plain = texts if pa.types.is_string(texts.type) else texts.cast(pa.string())
     return (pc.fill_null(plain, "") if plain.null_count else plain).dictionary_encode()
 
 
