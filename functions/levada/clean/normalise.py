@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -216,33 +216,45 @@ def _refused(table: pa.Table, faults: Sequence[Fault], bad: pa.Array, text_of: T
         first |= dict.fromkeys(pc.indices_nonzero(fault.where.take(where)).to_pylist(), fault)
     taken = table.take(where)
     rows = {name: _plain(taken[name]).to_pylist() for name in taken.schema.names}
-    sent = [name for name in rows if not name.startswith("__")]
-    lines = rows.get(LINE) or [None] * len(where)
+    payloads = _payloads(taken.schema, rows, text_of)
+    lines = rows.get(LINE) or [None] * len(payloads)
     refused = []
-    exact = [_exact(rows[name]) for name in sent]
-    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *exact, strict=True)):
+    for i, (record, row, line, payload) in enumerate(zip(rows[REC], rows[ROW], lines, payloads, strict=True)):
         fault = first[i]
         reason, name = fault.reason, fault.column
         if name == REASON:
             reason, _, detail = rows[REASON][i].partition(": ")
             payload = rows[RAW][i].encode()
-        else:
-            if fault.details:
-                detail = fault.details[where[i].as_py()]
-            elif name in rows:
-                detail = f"{name}={rows[name][i]!r}"
-            else:  # the columns of a time, one may be missing
-                shown = " ".join(str(rows[n][i]) for n in name.split(" ") if n in rows)
-                detail = f"{name}={shown!r}"
-            came = text_of(record, row)
-            payload = _ENCODE(dict(zip(sent, values, strict=True))) if came is None else came
-        refused.append(Refused(record, row, lines[i], payload, reason, detail))
+        elif fault.details:
+            detail = fault.details[where[i].as_py()]
+        elif name in rows:
+            detail = f"{name}={rows[name][i]!r}"
+        else:  # the columns of a time, one may be missing
+            shown = " ".join(str(rows[n][i]) for n in name.split(" ") if n in rows)
+            detail = f"{name}={shown!r}"
+        refused.append(Refused(record, row, line, payload, reason, detail))
     return refused
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Dictionaries decoded: their values come out of pyarrow one by one otherwise."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _payloads(schema: pa.Schema, rows: Mapping[str, list[Any]], text_of: TextOf) -> list[bytes]:
+    """Each row as it came, or as a JSON object of what came in columns."""
+    came = list(map(text_of, rows[REC], rows[ROW]))
+    made = _encoded(schema, rows) if None in came else []
+    return [made[i] if text is None else text for i, text in enumerate(came)]
+
+
+def _encoded(schema: pa.Schema, rows: Mapping[str, list[Any]]) -> list[bytes]:
+    sent = [field for field in schema if not field.name.startswith("__")]
+    names = [field.name for field in sent]
+    exact = [_exact(rows[f.name]) if not pa.types.is_string(f.type) else rows[f.name] for f in sent]
+    if not names:
+        return [b"{}"] * len(rows[REC])
+    return [_ENCODE(dict(zip(names, values, strict=True))) for values in zip(*exact, strict=True)]
 
 
 def _exact(values: list[object]) -> list[object]:

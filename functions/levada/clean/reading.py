@@ -10,7 +10,7 @@ import pyarrow as pa
 from levada.clean import forced
 from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold, unfold_plain
 from levada.clean.json_rows import INDEX
-from levada.clean.normalise import Normal, Refused, normalise
+from levada.clean.normalise import Normal, Refused, TextOf, normalise
 from levada.clean.shapes import Part
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
@@ -109,12 +109,16 @@ class _Sorting:
         """The record as a whole."""
         self.out.bad.append((Refused(i, 0, None, self.batch.data[i], err.reason, err.detail), domain))
 
-    def text_of(self, domain: str, record: int, row: int) -> bytes | None:
-        """The row as it came: what the quarantine keeps."""
-        found = self.lines.get(domain, {}).get(record)
-        if found is not None:
-            return found.lines[row]
-        return None if record in self.out.headers else self.batch.data[record]
+    def text_of(self, domain: str) -> TextOf:
+        """Of the domain's rows, as they came: what the quarantine keeps."""
+        lines, headers, data = self.lines.get(domain, {}), self.out.headers, self.batch.data
+
+        def text(record: int, row: int) -> bytes | None:
+            if record in lines:
+                return lines[record].lines[row]
+            return None if record in headers else data[record]
+
+        return text
 
 
 _BEHIND_PACKS = MAGIC[:-1] + bytes([MAGIC[-1] + 1])
@@ -182,7 +186,7 @@ def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) 
             to.rules.domains[domain],
             some,
             latest_us=to.rules.latest_of(to.rules.domains[domain]),
-            text_of=lambda record, row: to.text_of(domain, record, row),
+            text_of=to.text_of(domain),
             shifts=shifts,
         )
 
