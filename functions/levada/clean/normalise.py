@@ -145,9 +145,9 @@ def _validate(
     if domain.is_wide:
         faults = [fault for fault in faults if fault.where.true_count]
         if not faults:
-            return _Group(rows), []
+            return _Group(_complete(domain, rows)), []
         bad = _any(faults)
-        return _Group(rows.filter(pc.invert(bad))), _refused(table, faults, bad, text_of)
+        return _Group(_complete(domain, rows.filter(pc.invert(bad)))), _refused(table, faults, bad, text_of)
     more = measured.of(domain, table, rows, faults)
     view = happened.source(domain, table, rows, faults)
     events = happened.of(domain, view, rows, faults)
@@ -156,23 +156,22 @@ def _validate(
     faults, more = [*faults, *made.faults], [*more, *made.measurements]
     events = events if made.events is None else made.events
     if not faults:
-        return _Group(rows, more, events), []
+        return _Group(_complete(domain, rows), more, events), []
     bad = _any(faults)
-    lost = rows.filter(bad).select(["rec", "row"])
-    group = _Group(rows.filter(pc.invert(bad)), [_without(t, lost) for t in more], [_without(t, lost) for t in events])
+    good, lost = rows.filter(pc.invert(bad)), rows.filter(bad).select(["rec", "row"])
+    group = _Group(_complete(domain, good), [_without(t, lost) for t in more], [_without(t, lost) for t in events])
     return group, _refused(table, faults, bad, text_of)
 
 
 def _base(
     domain: Domain, table: pa.Table, latest_us: int, shifts: Mapping[int, int]
 ) -> tuple[list[Fault], dict[str, pa.Array]]:
-    """What every shape has: where a row stands, its time and keys; and the declared metrics of wide rows."""
+    """What every shape has: where a row stands, its time and keys; and the declared metrics of wide rows, unjudged."""
     faults: list[Fault] = []
     if REASON in table.schema.names:
         faults.append(Fault("", REASON, pc.is_valid(flat(table, REASON))))
     names = " ".join(domain.time.columns)
     time, wrong = times.parse([text(table, name, domain) for name in domain.time.columns], domain.time)
-    undated = time.null_count > wrong.true_count
     time = forced.moved(time, flat(table, REC), shifts)
     faults.append(Fault("not_a_time", names, wrong))
     late = pc.greater(time.view(pa.int64()), pa.scalar(latest_us, pa.int64()))
@@ -180,20 +179,32 @@ def _base(
         faults.append(Fault("future_time", names, pc.fill_null(late, False)))
     faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]
     out: dict[str, pa.Array] = {"rec": flat(table, REC), "row": flat(table, ROW), "time": time}
-    for part in KEY_PARTS:
+    for part in domain.keys if domain.is_wide else KEY_PARTS:
         out[part] = _key(domain, table, part)
     if domain.metrics and domain.long is None:
         parsed = numbers.parse_all([column(table, name) for name in domain.metrics], domain)
         for (name, metric), (values, not_number) in zip(domain.metrics.items(), parsed, strict=True):
-            values, quality = numbers.judge(values, metric, domain.sentinels)
             faults.append(Fault("not_a_number", name, not_number))
             out[f"v:{metric.name}"] = values
-            out[f"q:{metric.name}"] = quality
-        if undated:  # those whose time is wrong are refused: what they are flagged with does not matter
-            zero, undated = pa.scalar(0, pa.uint8()), pa.scalar(int(Quality.UNDATED), pa.uint8())
-            flag = pc.if_else(pc.is_null(time), undated, zero)
-            out |= {name: pc.bit_wise_or(q, flag) for name, q in out.items() if name.startswith("q:")}
     return faults, out
+
+
+def _complete(domain: Domain, good: pa.Table) -> pa.Table:
+    """Good rows with the keys that are constants, and metrics judged: bad rows are not worth either."""
+    out = {name: flat(good, name) for name in ("rec", "row", "time")}
+    for part in KEY_PARTS:
+        known = part in good.schema.names
+        out[part] = flat(good, part) if known else columns.constant(domain.constants.get(part, ""), good.num_rows)
+    if domain.long is not None:
+        return pa.table(out)
+    undated = None
+    if out["time"].null_count:
+        undated = numbers.flagged(pc.is_null(out["time"]), Quality.UNDATED)
+    for metric in domain.metrics.values():
+        values, quality = numbers.judge(flat(good, f"v:{metric.name}"), metric, domain.sentinels)
+        out[f"v:{metric.name}"] = values
+        out[f"q:{metric.name}"] = quality if undated is None else pc.bit_wise_or(quality, undated)
+    return pa.table(out)
 
 
 def _any(faults: Sequence[Fault]) -> pa.Array:

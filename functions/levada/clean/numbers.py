@@ -154,7 +154,7 @@ def judge(values: pa.Array, metric: Metric | Bounds, sentinels: tuple[float, ...
     """(values with null for whatever is not valid, in the metric's unit of measurement; quality flags, uint8)."""
     quality = columns.zeros(len(values), pa.uint8())
     if values.null_count:
-        quality = _flag(pc.is_null(values), Quality.MISSING)
+        quality = flagged(pc.is_null(values), Quality.MISSING)
     values, sentinel = without(values, sentinels)
     values, overflown = _scaled(values, metric)
     limits = [] if metric.low is None else [pc.less(values, _limit(metric.low))]
@@ -162,7 +162,7 @@ def judge(values: pa.Array, metric: Metric | Bounds, sentinels: tuple[float, ...
     outside = _any([*limits, *overflown])
     for where, flag in ((sentinel, Quality.SENTINEL), (outside, Quality.OUT_OF_RANGE)):
         if where is not None:
-            quality = pc.bit_wise_or(quality, _flag(where, flag))
+            quality = pc.bit_wise_or(quality, flagged(where, flag))
     if outside is not None:
         values = pc.if_else(outside, _NONE, values)
     return values, quality
@@ -199,5 +199,6 @@ def _any(masks: list[pa.Array]) -> pa.Array | None:
     return pc.fill_null(reduce(pc.or_, some), False) if some else None
 
 
-def _flag(where: pa.Array, flag: Quality) -> pa.Array:
+def flagged(where: pa.Array, flag: Quality) -> pa.Array:
+    """n times the flag or 0, uint8."""
     return pc.if_else(where, pa.scalar(int(flag), pa.uint8()), pa.scalar(0, pa.uint8()))
