@@ -18,7 +18,7 @@ from levada.clean.decode import LINE, RAW, REASON, REC, ROW, Decoded
 from levada.clean.json_open import OPEN
 from levada.clean.shapes import Happened, Measured, Origin, Part, Wide, by_place, flat, melt
 from levada.clean.source import Fault, blank, column, text
-from levada.core import columns
+from levada.core import columns, timetexts
 from levada.core.records import Quality
 from levada.domains.declaration import KEY_PARTS, Domain
 
@@ -174,9 +174,12 @@ def _base(
     time, wrong = times.parse([text(table, name, domain) for name in domain.time.columns], domain.time)
     time = forced.moved(time, flat(table, REC), shifts)
     faults.append(Fault("not_a_time", names, wrong))
-    late = pc.greater(time.view(pa.int64()), pa.scalar(latest_us, pa.int64()))
-    if late.true_count:
-        faults.append(Fault("future_time", names, pc.fill_null(late, False)))
+    at_us = time.view(pa.int64())
+    late = pc.greater(at_us, pa.scalar(latest_us, pa.int64()))
+    early = pc.less(at_us, pa.scalar(timetexts.FIRST_US, pa.int64()))  # an offset, or a shift, led out of the calendar
+    for reason, where in (("not_a_time", early), ("future_time", late)):
+        if where.true_count:
+            faults.append(Fault(reason, names, pc.fill_null(where, False)))
     faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]
     out: dict[str, pa.Array] = {"rec": flat(table, REC), "row": flat(table, ROW), "time": time}
     for part in domain.keys if domain.is_wide else KEY_PARTS:
@@ -255,16 +258,22 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _payloads(schema: pa.Schema, rows: Mapping[str, list[Any]], text_of: TextOf) -> list[bytes]:
     """Each row as it came, or as a JSON object of what came in columns."""
     came = list(map(text_of, rows[REC], rows[ROW]))
-    made = _encoded(schema, rows) if None in came else []
+    made = _encoded(schema, rows, len(came)) if None in came else []
     return [made[i] if text is None else text for i, text in enumerate(came)]
 
 
-def _encoded(schema: pa.Schema, rows: Mapping[str, list[Any]]) -> list[bytes]:
+def as_sent(table: pa.Table) -> list[bytes]:
+    """Rows that came in columns, each as a JSON object."""
+    rows = {name: _plain(table[name]).to_pylist() for name in table.schema.names}
+    return _encoded(table.schema, rows, table.num_rows)
+
+
+def _encoded(schema: pa.Schema, rows: Mapping[str, list[Any]], n: int) -> list[bytes]:
     sent = [field for field in schema if not field.name.startswith("__")]
     names = [field.name for field in sent]
     exact = [_exact(rows[f.name]) if not pa.types.is_string(f.type) else rows[f.name] for f in sent]
     if not names:
-        return [b"{}"] * len(rows[REC])
+        return [b"{}"] * n
     return [_ENCODE(dict(zip(names, values, strict=True))) for values in zip(*exact, strict=True)]
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from levada.clean import forced
-from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold, unfold_plain
+from levada.clean.decode import LINE, REC, ROW, Decoded, Lines, Unfolded, read_lines, singles, unfold, unfold_plain
 from levada.clean.json_rows import INDEX
-from levada.clean.normalise import Normal, Refused, TextOf, normalise
+from levada.clean.normalise import Normal, Refused, TextOf, as_sent, normalise
 from levada.clean.shapes import Part
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import is_object
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.kinesis_event import Batch
 from levada.core.packs import MAGIC, Header
@@ -203,3 +204,19 @@ def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) 
             to.out.records[domain].remove(i)
             to.refuse(i, BadRecordError("body_corrupt", f"arrow: {err}"), domain)
     return attempt(good)
+
+
+def source_of(data: bytes, header: Header | None, row: int, domain: str, rules: Rules) -> tuple[bytes, int | None]:
+    """A source row as it came, and its line; of a record that ``read`` has read. It is read again: that is rare."""
+    if header is None:
+        one = Lines(domain, rules.tenant, [data])
+        found: Unfolded = one if is_object(data) else unfold_plain(data, rules.domains, rules.tenant)
+    else:
+        (found,) = unfold([(header, packs.split(data)[1])], rules.domains)
+    if isinstance(found, BadRecordError):
+        raise found
+    if isinstance(found, Lines):
+        return found.lines[row], None
+    (payload,) = as_sent(found.rows.slice(row, 1))
+    line = found.rows[LINE][row].as_py() if LINE in found.rows.schema.names else None
+    return payload, line

@@ -85,7 +85,7 @@ def _parse_unique(texts: pa.Array, spec: Time) -> pa.Array:
 def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:
     """Ways to read one format, the quickest first: texts to TIME, null for those it does not take."""
     if form == "iso":
-        yield lambda texts: time_forms.iso(texts, lambda parts: _in_full(parts, time_forms.ISO_SECONDS), zone)
+        yield lambda texts: time_forms.iso(texts, lambda parts: _either(parts, time_forms.ISO_SECONDS), zone)
     elif form in timetexts.EPOCHS:
         yield lambda texts: time_forms.epoch(texts, form)
     elif "%f" in form or "%z" in form:
