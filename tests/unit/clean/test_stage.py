@@ -344,7 +344,7 @@ def test_a_row_that_makes_too_large_a_record_is_quarantined_and_the_rows_around_
         hours = {at.hour for at in table["time"].to_pylist()}
         return real(table) + bytes(packs.MAX_PACK_BYTES if 20 in hours else 0)
 
-    monkeypatch.setattr(outgoing.columns, "to_bytes", to_bytes)
+    monkeypatch.setattr(columns, "to_bytes", to_bytes)
 
     summary = _run(memory, bodies)
 
