@@ -147,6 +147,7 @@ def _fences_and_checkpoint(
         after, until = applied.stretch(header)
         assert chain.end(header.source) == after
         chain.move(header.source, until)
+    chain.keep()
     state.mark, state.updated_s = int(batch.sequences[-1]), NOW_S
     state.fences.expire(NOW_S - context.fence_horizon_h * 3600)
     state.lanes.expire(NOW_S - context.fence_horizon_h * 3600)

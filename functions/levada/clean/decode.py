@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
 
@@ -56,37 +56,54 @@ class Lines:
 
 
 def decode(record: StreamRecord, header: Header | None, domains: Mapping[str, Domain], tenant: str) -> Decoded:
-    """Read one record by itself: ``unfold``, then its lines. Raises BadRecordError as that does."""
-    found = unfold(record.data, header, domains, tenant)
+    """Read one record by itself, then its lines.
+
+    Raises:
+        BadRecordError: the record as a whole cannot be read; its reason is a slug, its detail names the field.
+    """
+    if header is None:
+        found: Unfolded = unfold_plain(record.data, domains, tenant)
+    else:
+        (found,) = unfold([(header, packs.split(record.data)[1])], domains)
+    if isinstance(found, BadRecordError):
+        raise found
     if isinstance(found, Decoded):
         return found
     rows, bad = read_lines([(0, found)], domains[found.domain])
     return Decoded(found.domain, found.tenant, rows.drop_columns([REC]), [row for _, row in bad])
 
 
-def unfold(
-    data: bytes, header: Header | None, domains: Mapping[str, Domain], tenant: str, body: bytes | None = None
-) -> Decoded | Lines:
-    """A record's rows where they are columns, else its lines.
+Unfolded = Decoded | Lines | BadRecordError
+"""A record's rows where they are columns, else its lines, else why it cannot be read as a whole."""
 
-    Args:
-        data: the record.
-        header: its pack's, None for a plain record of another producer.
-        body: the pack's, where it has been split already.
 
-    Raises:
-        BadRecordError: the record as a whole cannot be read; its reason is a slug, its detail names the field.
-    """
-    if header is None:
-        return _plain(data, domains, tenant)
-    if header.domain not in domains:
-        raise BadRecordError("unknown_domain", f"domain={header.domain!r}: enabled are {', '.join(sorted(domains))}")
-    body = packs.split(data)[1] if body is None else body
-    if header.codec == packs.ARROW_ZSTD:
-        rows = columns.from_bytes(body, full=True)
+def unfold(packed: Sequence[tuple[Header, bytes]], domains: Mapping[str, Domain]) -> list[Unfolded]:
+    """What each of these packs (header, body) holds."""
+    arrow = [body for header, body in packed if header.codec == packs.ARROW_ZSTD and header.domain in domains]
+    tables = iter(columns.from_all(arrow))
+    return [_unfolded(header, body, domains, tables) for header, body in packed]
+
+
+def _unfolded(
+    header: Header, body: bytes, domains: Mapping[str, Domain], tables: Iterator[pa.Table | BadRecordError]
+) -> Unfolded:
+    try:
+        if header.domain not in domains:
+            known = ", ".join(sorted(domains))
+            raise BadRecordError("unknown_domain", f"domain={header.domain!r}: enabled are {known}")
+        if header.codec != packs.ARROW_ZSTD:
+            return _lines(header, body)
+        rows = next(tables)
+        if isinstance(rows, BadRecordError):
+            return rows
         _check_count(header, rows.num_rows)
         _check_columns(rows.schema, domains[header.domain])
         return Decoded(header.domain, header.tenant, rows)
+    except BadRecordError as err:
+        return err
+
+
+def _lines(header: Header, body: bytes) -> Lines:
     text = packs.inflate(body, header.codec)
     if (n := text.count(b"\n")) > header.count:  # a list of millions of empty lines is larger than they are
         raise BadRecordError("pack_count", f"count={header.count}: the body holds {n} lines")
@@ -217,8 +234,9 @@ def _wrong_with(schema: pa.Schema, name: str, domain: Domain) -> str | None:
     return f"is {kind}: must be text or a number"
 
 
-def _plain(data: bytes, domains: Mapping[str, Domain], tenant: str) -> Lines:
-    """One JSON object, an array of objects, or NDJSON; the first object names the ``domain``."""
+def unfold_plain(data: bytes, domains: Mapping[str, Domain], tenant: str) -> Lines:
+    """A record of another producer: one JSON object, an array of objects, or NDJSON; the first object names the
+    ``domain``. Raises BadRecordError."""
     text = data.strip()
     lines = _array_items(text) if text.startswith(b"[") else text.split(b"\n")
     if len(lines) > packs.MAX_PACK_ROWS:

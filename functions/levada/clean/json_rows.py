@@ -7,6 +7,7 @@ take the slow path that finds out why.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -67,22 +68,17 @@ def read(objects: Sequence[bytes], domain: Domain, *, own: bool = False) -> tupl
     n = len(objects)
     blocks = [_block(objects[i : i + BLOCK], reader, own=own) for i in range(0, max(1, n), BLOCK)]
     failed = [i * BLOCK + at for i, block in enumerate(blocks) for at in block.failed]
+    wrong = {i * BLOCK + at: why for i, block in enumerate(blocks) for at, why in block.wrong.items()}
     bad = [_explain(i, objects[i], domain) for i in failed]
+    bad += [BadRow(i, objects[i], "not_a_number", why) for i, why in wrong.items()]
     index = columns.count_up(n)
-    index = index.filter(columns.all_but(n, failed)) if failed else index
+    index = index.filter(columns.all_but(n, (*failed, *wrong))) if bad else index
     found = {name: pa.concat_arrays([b.arrays[k] for b in blocks]) for k, name in enumerate(reader.kinds)}
-    gone: set[int] = set()
-    for name, texts in _texts_for_numbers(blocks).items():
-        found[name], wrong = _with_parsed(found[name], texts, domain)
-        for at in wrong:
-            i = index[at].as_py()
-            if at not in gone:
-                gone.add(at)
-                bad.append(BadRow(i, objects[i], "not_a_number", f"{name}={texts[at]!r}"))
-    if reader.telling:
-        gone |= _without_metric([found[name] for name in reader.telling], index, gone, domain, objects, bad)
     table = pa.table(found | {INDEX: index})
-    return table.filter(columns.all_but(len(index), gone)) if gone else table, bad
+    if reader.telling:
+        gone = _without_metric([found[name] for name in reader.telling], index, domain, objects, bad)
+        table = table.filter(columns.all_but(len(index), gone)) if gone else table
+    return table, bad
 
 
 BLOCK = 2048
@@ -94,43 +90,40 @@ class _Block:
     arrays: list[pa.Array]
     """One per required column, of n rows."""
     failed: list[int]
-    """Objects that gave no row, by index in the block."""
-    texts: dict[str, dict[int, str]]
-    """By metric: rows with text for a number, null in the array still."""
+    """Objects that could not be decoded, by index in the block."""
+    wrong: dict[int, str]
+    """Objects with text for a number that is none: column and text. They gave no row either."""
 
 
 def _block(objects: Sequence[bytes], reader: _Reader, *, own: bool) -> _Block:
     good, loose, failed = _decode_all(objects, reader.decoders[own])
-    block = _Block([], failed, {})
-    for (name, kind), field in zip(reader.kinds.items(), reader.fields, strict=True):
+    wrong = _read_texts(good, loose, reader) if loose else {}
+    for at in sorted(wrong, reverse=True):
+        del good[at]
+    before = [at - k for k, at in enumerate(failed)]  # how many good ones stand before each
+    block = _Block([], failed, {at + bisect_right(before, at): why for at, why in wrong.items()})
+    for kind, field in zip(reader.kinds.values(), reader.fields, strict=True):
         values = list(map(attrgetter(field), good))
-        if kind != NUMBER:
+        if kind == NUMBER:
+            block.arrays.append(pa.array(values, pa.float64()))
+        else:
             block.arrays.append(_texts(values) if kind == TEXT else _nested(values))
-            continue
-        texts = {at: values[at] for at in loose if type(values[at]) is str}
-        for at in texts:
-            values[at] = None
-        block.arrays.append(pa.array(values, pa.float64()))
-        block.texts[name] = texts
     return block
 
 
-def _texts_for_numbers(blocks: Sequence[_Block]) -> dict[str, dict[int, str]]:
-    """Of all blocks: those metrics that have any, in order."""
-    found: dict[str, dict[int, str]] = {}
-    start = 0
-    for block in blocks:
-        for name, texts in block.texts.items():
-            found.setdefault(name, {}).update((start + at, text) for at, text in texts.items())
-        start += len(block.arrays[0]) if block.arrays else 0
-    return {name: texts for name, texts in found.items() if texts}
-
-
-def _with_parsed(values: pa.Array, texts: dict[int, str], domain: Domain) -> tuple[pa.Array, list[int]]:
-    """(the values with what these texts say; the rows whose text is no number)."""
-    parsed, wrong = numbers.parse(pa.array(texts.values(), pa.string()), domain)
-    where = pc.invert(columns.all_but(len(values), texts))
-    return pc.replace_with_mask(values, where, parsed), list(compress(texts, wrong.to_pylist()))
+def _read_texts(good: Sequence[Any], loose: Sequence[int], reader: _Reader) -> dict[int, str]:
+    """Put a number in place of each text that holds one; which rows have a text that holds none, and what it is."""
+    wrong: dict[int, str] = {}
+    for (name, kind), field in zip(reader.kinds.items(), reader.fields, strict=True):
+        texts = {at: text for at in loose if type(text := getattr(good[at], field)) is str} if kind == NUMBER else {}
+        if not texts:
+            continue
+        values, none = numbers.parse(pa.array(texts.values(), pa.string()), reader.domain)
+        for at, value in zip(texts, values.to_pylist(), strict=True):
+            setattr(good[at], field, value)
+        for at in compress(texts, none.to_pylist()):
+            wrong.setdefault(at, f"{name}={texts[at]!r}")
+    return wrong
 
 
 def _reader(domain: Domain) -> _Reader:
@@ -225,7 +218,6 @@ def _nested(values: list[msgspec.Raw]) -> pa.Array:
 def _without_metric(
     metrics: Sequence[pa.Array],
     index: pa.Array,
-    known: set[int],
     domain: Domain,
     objects: Sequence[bytes],
     bad: list[BadRow],
@@ -236,8 +228,6 @@ def _without_metric(
         return found
     empty = reduce(pc.and_, map(pc.is_null, metrics))
     for at in pc.indices_nonzero(empty).to_pylist():
-        if at in known:
-            continue
         i = index[at].as_py()
         item = msgspec.json.decode(objects[i])
         if not any(name in item for name in domain.telling):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +18,7 @@ from levada.clean.decode import LINE, RAW, REASON, REC, ROW, Decoded
 from levada.clean.json_open import OPEN
 from levada.clean.shapes import Happened, Measured, Origin, Part, Wide, by_place, flat, melt
 from levada.clean.source import Fault, blank, column, text
-from levada.core import columns
+from levada.core import columns, timetexts
 from levada.core.records import Quality
 from levada.domains.declaration import KEY_PARTS, Domain
 
@@ -75,7 +75,8 @@ def normalise(
         refused.extend(bad)
     if not groups:
         return Normal(domain, pa.table({"rec": pa.array([], pa.int32())})), refused
-    rows = _in_order(pa.concat_tables([group.rows for group in groups]).combine_chunks())
+    some = [group.rows for group in groups]
+    rows = _in_order((pa.concat_tables(some) if some[1:] else some[0]).combine_chunks())
     return Normal(domain, rows, _parts(domain, rows, groups, shifts)), refused
 
 
@@ -106,7 +107,7 @@ def _parts(domain: Domain, rows: pa.Table, groups: Sequence[_Group], shifts: Map
 def _in_order(rows: pa.Table) -> pa.Table:
     """By record and row: the order of the stream is what fences downstream rely on."""
     rec = flat(rows, "rec")
-    if pc.any(pc.less(rec[1:], rec[:-1]), min_count=0).as_py():
+    if pc.less(rec[1:], rec[:-1]).true_count:
         return by_place(rows)
     return rows  # a record's rows stand together and in order
 
@@ -144,9 +145,9 @@ def _validate(
     if domain.is_wide:
         faults = [fault for fault in faults if fault.where.true_count]
         if not faults:
-            return _Group(rows), []
+            return _Group(_complete(domain, rows)), []
         bad = _any(faults)
-        return _Group(rows.filter(pc.invert(bad))), _refused(table, faults, bad, text_of)
+        return _Group(_complete(domain, rows.filter(pc.invert(bad)))), _refused(table, faults, bad, text_of)
     more = measured.of(domain, table, rows, faults)
     view = happened.source(domain, table, rows, faults)
     events = happened.of(domain, view, rows, faults)
@@ -155,17 +156,17 @@ def _validate(
     faults, more = [*faults, *made.faults], [*more, *made.measurements]
     events = events if made.events is None else made.events
     if not faults:
-        return _Group(rows, more, events), []
+        return _Group(_complete(domain, rows), more, events), []
     bad = _any(faults)
-    lost = rows.filter(bad).select(["rec", "row"])
-    group = _Group(rows.filter(pc.invert(bad)), [_without(t, lost) for t in more], [_without(t, lost) for t in events])
+    good, lost = rows.filter(pc.invert(bad)), rows.filter(bad).select(["rec", "row"])
+    group = _Group(_complete(domain, good), [_without(t, lost) for t in more], [_without(t, lost) for t in events])
     return group, _refused(table, faults, bad, text_of)
 
 
 def _base(
     domain: Domain, table: pa.Table, latest_us: int, shifts: Mapping[int, int]
 ) -> tuple[list[Fault], dict[str, pa.Array]]:
-    """What every shape has: where a row stands, its time and keys; and the declared metrics of wide rows."""
+    """What every shape has: where a row stands, its time and keys; and the declared metrics of wide rows, unjudged."""
     faults: list[Fault] = []
     if REASON in table.schema.names:
         faults.append(Fault("", REASON, pc.is_valid(flat(table, REASON))))
@@ -173,23 +174,40 @@ def _base(
     time, wrong = times.parse([text(table, name, domain) for name in domain.time.columns], domain.time)
     time = forced.moved(time, flat(table, REC), shifts)
     faults.append(Fault("not_a_time", names, wrong))
-    faults.append(Fault("future_time", names, pc.fill_null(pc.greater(time.cast(pa.int64()), latest_us), False)))
+    at_us = time.view(pa.int64())
+    late = pc.greater(at_us, pa.scalar(latest_us, pa.int64()))
+    early = pc.less(at_us, pa.scalar(timetexts.FIRST_US, pa.int64()))  # an offset, or a shift, led out of the calendar
+    for reason, where in (("not_a_time", early), ("future_time", late)):
+        if where.true_count:
+            faults.append(Fault(reason, names, pc.fill_null(where, False)))
     faults += [Fault("missing_field", name, blank(table, name, domain)) for name in domain.musts]
     out: dict[str, pa.Array] = {"rec": flat(table, REC), "row": flat(table, ROW), "time": time}
-    for part in KEY_PARTS:
+    for part in domain.keys if domain.is_wide else KEY_PARTS:
         out[part] = _key(domain, table, part)
     if domain.metrics and domain.long is None:
         parsed = numbers.parse_all([column(table, name) for name in domain.metrics], domain)
         for (name, metric), (values, not_number) in zip(domain.metrics.items(), parsed, strict=True):
-            values, quality = numbers.judge(values, metric, domain.sentinels)
             faults.append(Fault("not_a_number", name, not_number))
             out[f"v:{metric.name}"] = values
-            out[f"q:{metric.name}"] = quality
-        if time.null_count:
-            zero, undated = pa.scalar(0, pa.uint8()), pa.scalar(int(Quality.UNDATED), pa.uint8())
-            flag = pc.if_else(pc.is_null(time), undated, zero)
-            out |= {name: pc.bit_wise_or(q, flag) for name, q in out.items() if name.startswith("q:")}
     return faults, out
+
+
+def _complete(domain: Domain, good: pa.Table) -> pa.Table:
+    """Good rows with the keys that are constants, and metrics judged: bad rows are not worth either."""
+    out = {name: flat(good, name) for name in ("rec", "row", "time")}
+    for part in KEY_PARTS:
+        known = part in good.schema.names
+        out[part] = flat(good, part) if known else columns.constant(domain.constants.get(part, ""), good.num_rows)
+    if domain.long is not None:
+        return pa.table(out)
+    undated = None
+    if out["time"].null_count:
+        undated = numbers.flagged(pc.is_null(out["time"]), Quality.UNDATED)
+    for metric in domain.metrics.values():
+        values, quality = numbers.judge(flat(good, f"v:{metric.name}"), metric, domain.sentinels)
+        out[f"v:{metric.name}"] = values
+        out[f"q:{metric.name}"] = quality if undated is None else pc.bit_wise_or(quality, undated)
+    return pa.table(out)
 
 
 def _any(faults: Sequence[Fault]) -> pa.Array:
@@ -212,33 +230,51 @@ def _refused(table: pa.Table, faults: Sequence[Fault], bad: pa.Array, text_of: T
         first |= dict.fromkeys(pc.indices_nonzero(fault.where.take(where)).to_pylist(), fault)
     taken = table.take(where)
     rows = {name: _plain(taken[name]).to_pylist() for name in taken.schema.names}
-    sent = [name for name in rows if not name.startswith("__")]
-    lines = rows.get(LINE) or [None] * len(where)
+    payloads = _payloads(taken.schema, rows, text_of)
+    lines = rows.get(LINE) or [None] * len(payloads)
     refused = []
-    exact = [_exact(rows[name]) for name in sent]
-    for i, (record, row, *values) in enumerate(zip(rows[REC], rows[ROW], *exact, strict=True)):
+    for i, (record, row, line, payload) in enumerate(zip(rows[REC], rows[ROW], lines, payloads, strict=True)):
         fault = first[i]
         reason, name = fault.reason, fault.column
         if name == REASON:
             reason, _, detail = rows[REASON][i].partition(": ")
             payload = rows[RAW][i].encode()
-        else:
-            if fault.details:
-                detail = fault.details[where[i].as_py()]
-            elif name in rows:
-                detail = f"{name}={rows[name][i]!r}"
-            else:  # the columns of a time, one may be missing
-                shown = " ".join(str(rows[n][i]) for n in name.split(" ") if n in rows)
-                detail = f"{name}={shown!r}"
-            came = text_of(record, row)
-            payload = _ENCODE(dict(zip(sent, values, strict=True))) if came is None else came
-        refused.append(Refused(record, row, lines[i], payload, reason, detail))
+        elif fault.details:
+            detail = fault.details[where[i].as_py()]
+        elif name in rows:
+            detail = f"{name}={rows[name][i]!r}"
+        else:  # the columns of a time, one may be missing
+            shown = " ".join(str(rows[n][i]) for n in name.split(" ") if n in rows)
+            detail = f"{name}={shown!r}"
+        refused.append(Refused(record, row, line, payload, reason, detail))
     return refused
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Dictionaries decoded: their values come out of pyarrow one by one otherwise."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _payloads(schema: pa.Schema, rows: Mapping[str, list[Any]], text_of: TextOf) -> list[bytes]:
+    """Each row as it came, or as a JSON object of what came in columns."""
+    came = list(map(text_of, rows[REC], rows[ROW]))
+    made = _encoded(schema, rows, len(came)) if None in came else []
+    return [made[i] if text is None else text for i, text in enumerate(came)]
+
+
+def as_sent(table: pa.Table) -> list[bytes]:
+    """Rows that came in columns, each as a JSON object."""
+    rows = {name: _plain(table[name]).to_pylist() for name in table.schema.names}
+    return _encoded(table.schema, rows, table.num_rows)
+
+
+def _encoded(schema: pa.Schema, rows: Mapping[str, list[Any]], n: int) -> list[bytes]:
+    sent = [field for field in schema if not field.name.startswith("__")]
+    names = [field.name for field in sent]
+    exact = [_exact(rows[f.name]) if not pa.types.is_string(f.type) else rows[f.name] for f in sent]
+    if not names:
+        return [b"{}"] * n
+    return [_ENCODE(dict(zip(names, values, strict=True))) for values in zip(*exact, strict=True)]
 
 
 def _exact(values: list[object]) -> list[object]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
+from math import isinf
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -49,21 +50,24 @@ def parse(column: pa.Array, domain: Domain | None = None) -> tuple[pa.Array, pa.
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
         return _finite(column.cast(pa.float64(), safe=False))  # a whole number beyond 2^53 is rounded
-    text = column.cast(kind)
+    text = column if column.type == kind else column.cast(kind)
     if domain is not None and (domain.decimal or domain.affixes or domain.missing):
         return _as_written(text, domain)
     # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
-    cut = pc.binary_length(pc.ascii_trim(text, _IN_NUMBERS))
-    odd = pc.or_(pc.greater(cut, 0), pc.equal(pc.binary_length(text), 0))
+    if len(text) <= FEW:
+        return _of_few(text)
+    plain = pc.and_not(columns.empty_texts(pc.ascii_trim(text, _IN_NUMBERS)), columns.empty_texts(text))
+    odd = pc.invert(plain)
     if 2 * odd.true_count > len(text):
         return _of_any(text)
-    odd = pc.fill_null(odd, False)
+    odd = pc.fill_null(odd, False) if odd.null_count else odd
     values = _cast(pc.if_else(odd, pa.scalar(None, kind), text) if odd.true_count else text)
     if values is None:
         return _of_any(text)
     values, wrong = _finite(values)
     if odd.true_count:
-        some, wrong_some = _of_any(text.filter(odd))
+        some = text.filter(odd)
+        some, wrong_some = _of_few(some) if len(some) <= FEW else _of_any(some)
         values, wrong = pc.replace_with_mask(values, odd, some), pc.replace_with_mask(wrong, odd, wrong_some)
     return values, wrong
 
@@ -108,6 +112,20 @@ def _of_any(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     return values, pc.or_(wrong, infinite)
 
 
+FEW = 64
+"""So many texts are read one by one, sooner than a dozen kernels can be called."""
+_NUMBER = re.compile(NUMBER.strip("^$"), re.ASCII)
+
+
+def _of_few(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """What ``_of_any`` says."""
+    texts = [one and one.replace(",", ".") for one in pc.utf8_trim_whitespace(text).to_pylist()]
+    values = [float(one) if one and _NUMBER.fullmatch(one) else None for one in texts]
+    values = [None if value is None or isinf(value) else value for value in values]
+    wrong = [bool(one) and value is None for one, value in zip(texts, values, strict=True)]
+    return pa.array(values, pa.float64()), pa.array(wrong, pa.bool_())
+
+
 def _cast(text: pa.Array) -> pa.Array | None:
     try:
         return text.cast(pa.float64())
@@ -136,23 +154,32 @@ def judge(values: pa.Array, metric: Metric | Bounds, sentinels: tuple[float, ...
     """(values with null for whatever is not valid, in the metric's unit of measurement; quality flags, uint8)."""
     quality = columns.zeros(len(values), pa.uint8())
     if values.null_count:
-        quality = _flag(pc.is_null(values), Quality.MISSING)
+        quality = flagged(pc.is_null(values), Quality.MISSING)
     values, sentinel = without(values, sentinels)
     values, overflown = _scaled(values, metric)
-    limits = [] if metric.low is None else [pc.less(values, metric.low)]
-    limits += [] if metric.high is None else [pc.greater(values, metric.high)]
+    limits = [] if metric.low is None else [pc.less(values, _limit(metric.low))]
+    limits += [] if metric.high is None else [pc.greater(values, _limit(metric.high))]
     outside = _any([*limits, *overflown])
     for where, flag in ((sentinel, Quality.SENTINEL), (outside, Quality.OUT_OF_RANGE)):
         if where is not None:
-            quality = pc.bit_wise_or(quality, _flag(where, flag))
+            quality = pc.bit_wise_or(quality, flagged(where, flag))
     if outside is not None:
         values = pc.if_else(outside, _NONE, values)
     return values, quality
 
 
+def _limit(bound: pa.Array | float) -> pa.Array | pa.Scalar:
+    return bound if isinstance(bound, pa.Array) else _float(bound)
+
+
+@lru_cache(maxsize=1024)
+def _float(value: float) -> pa.Scalar:
+    return pa.scalar(float(value), pa.float64())
+
+
 def without(values: pa.Array, sentinels: tuple[float, ...]) -> tuple[pa.Array, pa.Array | None]:
     """(the values with null for those that mean none; where these were, None for nowhere)."""
-    where = _any([pc.equal(values, mark) for mark in sentinels])
+    where = _any([pc.equal(values, _float(mark)) for mark in sentinels])
     return (values if where is None else pc.if_else(where, _NONE, values)), where
 
 
@@ -172,5 +199,6 @@ def _any(masks: list[pa.Array]) -> pa.Array | None:
     return pc.fill_null(reduce(pc.or_, some), False) if some else None
 
 
-def _flag(where: pa.Array, flag: Quality) -> pa.Array:
+def flagged(where: pa.Array, flag: Quality) -> pa.Array:
+    """n times the flag or 0, uint8."""
     return pc.if_else(where, pa.scalar(int(flag), pa.uint8()), pa.scalar(0, pa.uint8()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,28 +19,48 @@ MAX_ROWS = 40_000
 SEPARATOR = "\x1f"
 
 
+Place = tuple[int, int]
+"""Record of the batch, by index, and source row of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Where the last record of each lane ended: the next one holds all rows behind that."""
 
     lanes: RowFences
     now_s: int
+    moved: dict[str, Position] = field(default_factory=dict)
+    """Ends that are not in ``lanes`` yet."""
 
     def end(self, lane: str) -> Position:
-        return self.lanes.end(lane)
+        return self.moved.get(lane) or self.lanes.end(lane)
 
     def move(self, lane: str, until: Position) -> None:
-        self.lanes.add(lane, self.lanes.end(lane), until, self.now_s)
+        self.moved[lane] = until
+
+    def forget(self) -> None:
+        """All moves since the last ``keep``."""
+        self.moved.clear()
+
+    def keep(self) -> None:
+        for lane, until in self.moved.items():
+            self.lanes.add(lane, self.lanes.end(lane), until, self.now_s)
+        self.moved.clear()
 
 
-def entries(part: Part, token: ShardToken, origin: Origin, chain: Chain) -> Iterator[Entry]:
-    """The records to publish, each lane's in the order of the raw stream, no source row cut in two; moves the chain."""
+def entries(
+    part: Part, token: ShardToken, origin: Origin, chain: Chain, too_large: dict[Place, str]
+) -> Iterator[Entry]:
+    """The records to publish, each lane's in the order of the raw stream, no source row cut in two; moves the chain.
+
+    Rows that no record holds, each by itself, are left out and put into ``too_large``: where they stand, and why.
+    """
     if not part.rows.num_rows:
         return
     step = max(1, MAX_ROWS // max(1, part.per_row))
     for tenant, lane, rows in _lanes(part, origin):
         for some in _cut(rows, step):
-            yield from _encode(part, some, token, origin, tenant, lane, chain)
+            yield from _encode(part, some, token, origin, (tenant, lane), chain, too_large)
 
 
 def lane_name(token: str, domain: str, tenant: str, lane: int, *, event: bool = False) -> str:
@@ -85,8 +105,15 @@ def _boundary(rows: pa.Table, start: int, at: int) -> int:
 
 
 def _encode(
-    part: Part, rows: pa.Table, token: ShardToken, origin: Origin, tenant: str, lane: int, chain: Chain
+    part: Part,
+    rows: pa.Table,
+    token: ShardToken,
+    origin: Origin,
+    where: tuple[str, int],
+    chain: Chain,
+    too_large: dict[Place, str],
 ) -> Iterator[Entry]:
+    tenant, lane = where
     table, last = part.canonical(rows, origin), _at(rows, rows.num_rows - 1, origin)
     name = lane_name(str(token), part.domain.name, tenant, lane, event=part.is_event)
     extra: dict[str, object] = {"after": chain.end(name), "first": _at(rows, 0, origin), "last": last}
@@ -106,9 +133,11 @@ def _encode(
         return
     half = _boundary(rows, 0, max(1, rows.num_rows // 2))
     if half == rows.num_rows:
-        raise ValueError(f"one row of {part.domain.name} makes a record of {len(data)} bytes: at most {MAX_PACK_BYTES}")
-    yield from _encode(part, rows.slice(0, half), token, origin, tenant, lane, chain)
-    yield from _encode(part, rows.slice(half), token, origin, tenant, lane, chain)
+        place = rows["rec"][0].as_py(), rows["row"][0].as_py()
+        too_large[place] = f"makes a record of {len(data)} bytes: at most {MAX_PACK_BYTES}"
+        return
+    yield from _encode(part, rows.slice(0, half), token, origin, where, chain, too_large)
+    yield from _encode(part, rows.slice(half), token, origin, where, chain, too_large)
 
 
 def _at(rows: pa.Table, i: int, origin: Origin) -> Position:

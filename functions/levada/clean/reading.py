@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from levada.clean import forced
-from levada.clean.decode import REC, ROW, Decoded, Lines, read_lines, singles, unfold
+from levada.clean.decode import LINE, REC, ROW, Decoded, Lines, Unfolded, read_lines, singles, unfold, unfold_plain
 from levada.clean.json_rows import INDEX
-from levada.clean.normalise import Normal, Refused, normalise
+from levada.clean.normalise import Normal, Refused, TextOf, as_sent, normalise
 from levada.clean.shapes import Part
 from levada.core import columns, packs
 from levada.core.errors import BadRecordError
+from levada.core.jsontext import is_object
 from levada.core.keys import UNKNOWN_DOMAIN
 from levada.core.kinesis_event import Batch
 from levada.core.packs import MAGIC, Header
@@ -69,8 +70,7 @@ def read(batch: Batch, first: int, rules: Rules, accept: Callable[[Header], bool
     out = Reading()
     sorting = _Sorting(batch, rules, out)
     plain, packed = _split(batch.data, first)
-    for i in packed:
-        _pack(i, sorting, accept)
+    _packs(packed, sorting, accept)
     if plain:
         _plain(plain, sorting)
     sorting.read_lines()
@@ -110,12 +110,16 @@ class _Sorting:
         """The record as a whole."""
         self.out.bad.append((Refused(i, 0, None, self.batch.data[i], err.reason, err.detail), domain))
 
-    def text_of(self, domain: str, record: int, row: int) -> bytes | None:
-        """The row as it came: what the quarantine keeps."""
-        found = self.lines.get(domain, {}).get(record)
-        if found is not None:
-            return found.lines[row]
-        return None if record in self.out.headers else self.batch.data[record]
+    def text_of(self, domain: str) -> TextOf:
+        """Of the domain's rows, as they came: what the quarantine keeps."""
+        lines, headers, data = self.lines.get(domain, {}), self.out.headers, self.batch.data
+
+        def text(record: int, row: int) -> bytes | None:
+            if record in lines:
+                return lines[record].lines[row]
+            return None if record in headers else data[record]
+
+        return text
 
 
 _BEHIND_PACKS = MAGIC[:-1] + bytes([MAGIC[-1] + 1])
@@ -132,20 +136,25 @@ def _split(data: Sequence[bytes], first: int) -> tuple[Sequence[int], Sequence[i
     return [i for i in range(first, len(data)) if not data[i].startswith(MAGIC)], packed
 
 
-def _pack(i: int, to: _Sorting, accept: Callable[[Header], bool]) -> None:
-    data, rules = to.batch.data[i], to.rules
-    domain = UNKNOWN_DOMAIN
-    try:
-        header, body = packs.split(data)
-        if not accept(header):
-            to.out.duplicates.append(header)
-            return
-        forced.shift_of(header)
-        to.out.headers[i] = header
-        domain = header.domain if header.domain in rules.domains else UNKNOWN_DOMAIN
-        to.add(i, unfold(data, header, rules.domains, rules.tenant, body))
-    except BadRecordError as err:
-        to.refuse(i, err, domain)
+def _packs(packed: Sequence[int], to: _Sorting, accept: Callable[[Header], bool]) -> None:
+    fresh: dict[int, tuple[Header, bytes]] = {}
+    for i in packed:
+        try:
+            header, body = packs.split(to.batch.data[i])
+            if not accept(header):
+                to.out.duplicates.append(header)
+                continue
+            forced.shift_of(header)
+            to.out.headers[i] = header
+            fresh[i] = header, body
+        except BadRecordError as err:
+            to.refuse(i, err, UNKNOWN_DOMAIN)
+    domains = to.rules.domains
+    for (i, (header, _)), found in zip(fresh.items(), unfold(list(fresh.values()), domains), strict=True):
+        if isinstance(found, BadRecordError):
+            to.refuse(i, found, header.domain if header.domain in domains else UNKNOWN_DOMAIN)
+        else:
+            to.add(i, found)
 
 
 def _plain(plain: Sequence[int], to: _Sorting) -> None:
@@ -165,7 +174,7 @@ def _plain(plain: Sequence[int], to: _Sorting) -> None:
     for at in found.others:
         i = plain[at]
         try:
-            to.add(i, unfold(data[i], None, rules.domains, rules.tenant))
+            to.add(i, unfold_plain(data[i], rules.domains, rules.tenant))
         except BadRecordError as err:
             to.refuse(i, err, UNKNOWN_DOMAIN)
 
@@ -178,7 +187,7 @@ def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) 
             to.rules.domains[domain],
             some,
             latest_us=to.rules.latest_of(to.rules.domains[domain]),
-            text_of=lambda record, row: to.text_of(domain, record, row),
+            text_of=to.text_of(domain),
             shifts=shifts,
         )
 
@@ -195,3 +204,19 @@ def _normalise(domain: str, found: Sequence[tuple[int, Decoded]], to: _Sorting) 
             to.out.records[domain].remove(i)
             to.refuse(i, BadRecordError("body_corrupt", f"arrow: {err}"), domain)
     return attempt(good)
+
+
+def source_of(data: bytes, header: Header | None, row: int, domain: str, rules: Rules) -> tuple[bytes, int | None]:
+    """A source row as it came, and its line; of a record that ``read`` has read. It is read again: that is rare."""
+    if header is None:
+        one = Lines(domain, rules.tenant, [data])
+        found: Unfolded = one if is_object(data) else unfold_plain(data, rules.domains, rules.tenant)
+    else:
+        (found,) = unfold([(header, packs.split(data)[1])], rules.domains)
+    if isinstance(found, BadRecordError):
+        raise found
+    if isinstance(found, Lines):
+        return found.lines[row], None
+    (payload,) = as_sent(found.rows.slice(row, 1))
+    line = found.rows[LINE][row].as_py() if LINE in found.rows.schema.names else None
+    return payload, line

@@ -41,7 +41,7 @@ def text(table: pa.Table, name: str, domain: Domain) -> pa.Array:
     kind = found.type
     if pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type) and not domain.missing:
         return found
-    return numbers.marked(found.cast(pa.string()), domain)
+    return numbers.marked(found if pa.types.is_string(kind) else found.cast(pa.string()), domain)
 
 
 def trimmed(table: pa.Table, name: str, domain: Domain) -> pa.Array:

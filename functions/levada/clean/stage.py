@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from levada.clean import lake, outgoing, redriven
+from levada.clean import lake, outgoing, oversized, redriven
 from levada.clean.normalise import Origin, Refused
 from levada.clean.reading import Reading, Rules, read
 from levada.clean.state import STAGE, CleanState
@@ -66,13 +66,12 @@ def run(batch: Batch, deps: CleanDeps) -> Summary:
         now_us=now_s * 1_000_000,
     )
     found = read(batch, first, rules, lambda h: state.fences.apply(h.source, h.position, now_s))
-    _count(found, state)
     origin = _origin(batch, found, token, deps.tenant)
+    chain = outgoing.Chain(state.lanes, now_s)
+    entries = oversized.entries(batch, found, rules, token, origin, chain)
+    chain.keep()
+    _count(found, state)
     _write_lake(batch, found, Span(token, batch.sequences[first], batch.sequences[-1]), origin, deps)
-    fresh = [redriven.unpublished(part, found.headers) for part in found.tables]
-    entries = [
-        entry for part in fresh for entry in outgoing.entries(part, token, origin, outgoing.Chain(state.lanes, now_s))
-    ]
     summary.published = publish(deps.sink, entries, deps.clock).records
     state.mark, state.updated_s = int(batch.sequences[-1]), now_s
     state.fences.expire(now_s - deps.fence_horizon_h * 3600)

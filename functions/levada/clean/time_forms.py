@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -11,11 +12,29 @@ from levada.core import timetexts as t
 from levada.core.records import TIME
 
 ISO_SECONDS = "%Y-%m-%d %H:%M:%S"
-_FULL = r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})\z"
+_HOUR, _SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
+_FULL = (
+    r"[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[T ]"
+    rf"{_HOUR}:{_SIXTY}:{_SIXTY}(?:\.[0-9]{{1,6}})?(?:Z|[+-]{_HOUR}:{_SIXTY})"
+)
+"""With nothing left out, and nothing out of range but perhaps the day: 31 February."""
 _ISO, _ENDS, _FRACTION, _NUMBER, _WHOLE = (rf"\A{p}\z" for p in (t.ISO, t.ENDS, t.FRACTION, t.NUMBER, t.WHOLE))
 _US = pa.timestamp("us")
 Parse = Callable[[pa.Array], pa.Array]
 """n texts → naive timestamps in seconds, null for those that are none."""
+
+
+FEW = 256
+
+
+def fitting(texts: pa.Array, pattern: str) -> pa.Array:
+    """n booleans: texts without nulls that are of this pattern, which names the characters that it takes.
+
+    A kernel compiles its pattern each time it is called, which takes as long as to match some hundred texts here.
+    """
+    if len(texts) > FEW:
+        return pc.match_substring_regex(texts, rf"\A(?:{pattern})\z")
+    return pa.array(map(bool, map(re.compile(pattern).fullmatch, texts.to_pylist())), pa.bool_())
 
 
 def localised(naive: pa.Array, zone: str) -> pa.Array:
@@ -28,11 +47,8 @@ def localised(naive: pa.Array, zone: str) -> pa.Array:
 
 def iso(texts: pa.Array, parse: Parse, zone: str) -> pa.Array:
     """ISO 8601 in the extended form: a date, or date and time, with or without seconds, fraction and offset."""
-    if pc.all(pc.match_substring_regex(texts, _FULL), min_count=0).as_py():
-        try:
-            return texts.cast(TIME)
-        except pa.ArrowInvalid:  # one of them is 31 February, say
-            pass
+    if fitting(texts, _FULL).true_count == len(texts):
+        return _in_full(texts)
     found = pc.extract_regex(texts, _ISO)
     day, clock, seconds = (found.field(i) for i in range(3))
     clock = pc.if_else(pc.equal(clock, ""), "00:00", clock)
@@ -40,6 +56,16 @@ def iso(texts: pa.Array, parse: Parse, zone: str) -> pa.Array:
     whole = pc.binary_join_element_wise(pc.binary_join_element_wise(day, clock, " "), seconds, ":")
     whole = pc.if_else(pc.is_valid(found), whole, pa.scalar(None, pa.string()))
     return _with(_parsed(whole, parse), found.field(3), found.field(4), zone)
+
+
+def _in_full(texts: pa.Array) -> pa.Array:
+    """Of texts that are ``_FULL``."""
+    try:
+        return texts.cast(TIME)
+    except pa.ArrowInvalid:
+        days = pc.strptime(pc.utf8_slice_codeunits(texts, 0, 10), "%Y-%m-%d", "s", error_is_null=True)
+        there = pc.equal(pc.utf8_slice_codeunits(texts, 8, 10).cast(pa.int64()), pc.day(days))
+        return pc.if_else(there, texts, pa.scalar(None, texts.type)).cast(TIME)
 
 
 def split_off(texts: pa.Array, form: str, parse: Parse, zone: str) -> pa.Array:

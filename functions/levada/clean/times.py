@@ -46,9 +46,12 @@ def parse(texts: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
     for other, unique in zip(coded[1:], trimmed[1:], strict=True):
         joined, codes = _pairs(joined, codes, unique, other.indices)
     times = _parse_unique(joined, spec)  # thousands of series share a time: each text is parsed once
-    blank = pc.equal(pc.utf8_trim_whitespace(joined), "")
-    wrong = pc.and_(pc.is_null(times), pc.invert(blank))
-    return times.take(codes), wrong.take(codes) if wrong.true_count else columns.zeros(len(codes), pa.bool_())
+    found = times.take(codes)
+    if times.null_count:
+        wrong = pc.and_not(pc.is_null(times), columns.empty_texts(pc.utf8_trim_whitespace(joined)))
+        if wrong.true_count:
+            return found, wrong.take(codes)
+    return found, columns.zeros(len(codes), pa.bool_())
 
 
 def _pairs(left: pa.Array, i: pa.Array, right: pa.Array, j: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -82,7 +85,7 @@ def _parse_unique(texts: pa.Array, spec: Time) -> pa.Array:
 def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:
     """Ways to read one format, the quickest first: texts to TIME, null for those it does not take."""
     if form == "iso":
-        yield lambda texts: time_forms.iso(texts, lambda parts: _in_full(parts, time_forms.ISO_SECONDS), zone)
+        yield lambda texts: time_forms.iso(texts, lambda parts: _either(parts, time_forms.ISO_SECONDS), zone)
     elif form in timetexts.EPOCHS:
         yield lambda texts: time_forms.epoch(texts, form)
     elif "%f" in form or "%z" in form:
@@ -122,7 +125,7 @@ def _of_shape(texts: pa.Array, form: str) -> tuple[pa.Array, pa.Array]:
     if shape is None:
         return pa.nulls(len(texts), _SECONDS), columns.zeros(len(texts), pa.bool_())
     pattern, day = shape
-    fits = pc.match_substring_regex(texts, pattern)
+    fits = time_forms.fitting(texts, pattern)
     some = texts if fits.true_count == len(texts) else texts.filter(fits)
     parsed = pc.strptime(some, form, "s", error_is_null=True)
     there = pc.equal(pc.utf8_slice_codeunits(some, day, day + 2).cast(pa.int64()), pc.day(parsed))
@@ -145,4 +148,4 @@ def _shape(form: str) -> tuple[str, int] | None:
         day = width if piece == "%d" else day
         pattern += _PARTS.get(piece) or re.escape(piece)
         width += _WIDTHS.get(piece, len(piece))
-    return rf"\A{pattern}\z", day
+    return pattern, day

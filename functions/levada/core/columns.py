@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import accumulate
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.core import arrowstream, packs
+from levada.core.arrowstream import Frames
 from levada.core.errors import BadRecordError
 from levada.core.packs import ARROW_ZSTD
 
@@ -46,15 +49,108 @@ def from_bytes(body: bytes, *, limit: int = packs.MAX_BODY_BYTES, full: bool = F
         BadRecordError: ``body_too_large`` or ``body_corrupt``.
     """
     raw = packs.inflate(body, ARROW_ZSTD, limit=limit)
-    if full and arrowstream.is_compressed(raw):
+    if full:
+        _frames(raw)
+    table = _read(raw, full=full)
+    return _unshared(table, len(raw), limit) if full else table
+
+
+def from_all(bodies: Sequence[bytes], *, limit: int = packs.MAX_BODY_BYTES) -> list[pa.Table | BadRecordError]:
+    """``from_bytes`` of each, in full, or what it raises. Small ones of one schema are read as one stream.
+
+    To open a stream costs as much as to read some hundred rows, and a batch holds many streams of one producer.
+    """
+    out: list[pa.Table | BadRecordError] = [_NOT_READ] * len(bodies)
+    groups: dict[object, list[_Stream]] = {}
+    for at, body in enumerate(bodies):
+        try:
+            raw = packs.inflate(body, ARROW_ZSTD, limit=limit)
+            one = _Stream(at, raw, _frames(raw))
+        except BadRecordError as err:
+            out[at] = err
+            continue
+        small = one.frames.plain and len(raw) <= MAX_JOINED_BYTES // 2
+        groups.setdefault((raw[: one.frames.schema], one.frames.dictionaries) if small else at, []).append(one)
+    for group in groups.values():
+        for some in _within(group, MAX_JOINED_BYTES):
+            for one, table in zip(some, _read_together(some, limit), strict=True):
+                out[one.at] = table
+    return out
+
+
+MAX_JOINED_BYTES = 1 << 23
+"""Of streams that are read as one: what they hold stands in memory twice meanwhile."""
+_NOT_READ = BadRecordError("body_corrupt", "not read")
+
+
+class _Stream(NamedTuple):
+    at: int
+    raw: bytes
+    frames: Frames
+
+
+def _frames(raw: bytes) -> Frames:
+    found = arrowstream.frames(raw)
+    if found.compressed:
         raise BadRecordError("body_corrupt", "arrow: compressed within; one zstd frame around the stream is enough")
+    return found
+
+
+def _read(raw: bytes, *, full: bool) -> pa.Table:
     try:
         with pa.ipc.open_stream(raw) as reader:
             table = reader.read_all()
             table.validate(full=full)
     except (pa.ArrowException, OSError, ValueError) as err:
         raise BadRecordError("body_corrupt", f"arrow: {err}") from err
-    if full and len(raw) * table.num_rows > limit:
+    return table
+
+
+def _within(group: Sequence[_Stream], limit: int) -> Iterator[list[_Stream]]:
+    """In runs of so many bytes at most, or of one stream."""
+    run: list[_Stream] = []
+    size = 0
+    for one in group:
+        if run and size + len(one.raw) > limit:
+            yield run
+            run, size = [], 0
+        run.append(one)
+        size += len(one.raw)
+    yield run
+
+
+def _read_together(group: Sequence[_Stream], limit: int) -> list[pa.Table | BadRecordError]:
+    """Streams with equal schemas and dictionaries of the same ids; each by itself when one of them is corrupt."""
+    if len(group) == 1:
+        return [_read_alone(group[0], limit)]
+    first, *others = group
+    parts = [memoryview(one.raw)[one.frames.schema : one.frames.end] for one in others]
+    try:
+        table = _read(b"".join((memoryview(first.raw)[: first.frames.end], *parts)), full=True)
+        starts = list(accumulate((one.frames.rows for one in group), initial=0))
+        if table.num_rows != starts[-1]:
+            raise BadRecordError("body_corrupt", f"arrow: {table.num_rows} rows, not {starts[-1]}")
+    except BadRecordError:
+        return [_read_alone(one, limit) for one in group]
+    found: list[pa.Table | BadRecordError] = []
+    for one, start in zip(group, starts, strict=False):
+        try:
+            found.append(_unshared(table.slice(start, one.frames.rows), len(one.raw), limit))
+        except BadRecordError as err:
+            found.append(err)
+    return found
+
+
+def _read_alone(one: _Stream, limit: int) -> pa.Table | BadRecordError:
+    try:
+        return _unshared(_read(one.raw, full=True), len(one.raw), limit)
+    except BadRecordError as err:
+        return err
+
+
+def _unshared(table: pa.Table, size: int, limit: int) -> pa.Table:
+    """The table of a body of this size. Raises BadRecordError where its texts stand in it many times."""
+    if size * table.num_rows > limit:
         _check_shared(table, limit)
     return table
 
@@ -85,6 +181,12 @@ def zeros(n: int, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, n, [None, pa.py_buffer(bytes((n * kind.bit_width + 7) // 8))])
 
 
+def empty_texts(texts: pa.Array) -> pa.Array:
+    """n booleans: texts without a character; null where there is no text."""
+    lengths = pc.binary_length(texts)
+    return pc.equal(lengths, zeros(1, lengths.type)[0])  # of another type, it would cost a cast of all the lengths
+
+
 def count_up(n: int) -> pa.Array:
     """0, 1, … n - 1 as int32."""
     return _counted(1 << max(10, n - 1).bit_length())[:n] if n <= MAX_COUNTED else _counted.__wrapped__(n)
@@ -100,10 +202,10 @@ def _counted(n: int) -> pa.Array:
 
 def all_but(n: int, gone: Iterable[int]) -> pa.Array:
     """n booleans: false at these places, true everywhere else."""
-    flags = bytearray(b"\1") * n
+    flags = bytearray(b"\xff") * ((n + 7) // 8)
     for at in gone:
-        flags[at] = 0
-    return pa.Array.from_buffers(pa.uint8(), n, [None, pa.py_buffer(flags)]).cast(pa.bool_())
+        flags[at >> 3] &= ~(1 << (at & 7))
+    return pa.Array.from_buffers(pa.bool_(), n, [None, pa.py_buffer(flags)])
 
 
 def repeat_each(values: Sequence[int], counts: Sequence[int]) -> pa.Array:
@@ -130,7 +232,8 @@ def coded(texts: pa.Array) -> pa.DictionaryArray:
         plain = pa.types.is_string(known.type) and not texts.null_count and not known.null_count
         if plain and len(known.unique()) == len(known):
             return pa.DictionaryArray.from_arrays(texts.indices.cast(pa.int32()), known)
-    return pc.fill_null(texts.cast(pa.string()), "").dictionary_encode()
+    plain = texts if pa.types.is_string(texts.type) else texts.cast(pa.string())
+    return (pc.fill_null(plain, "") if plain.null_count else plain).dictionary_encode()
 
 
 def compact(table: pa.Table) -> pa.Table:

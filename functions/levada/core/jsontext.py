@@ -14,6 +14,14 @@ MAX_DEPTH = 64
 _KEY_END = re.compile(rb'"\s*:')
 
 
+def is_object(text: bytes) -> bool:
+    """One JSON object, and nothing else?"""
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except NOT_JSON:
+        return False
+
+
 def fault_of(text: bytes, value: object) -> str | None:
     """What a strict reader refuses in a text that msgspec took: depth, or a key that stands twice in one object.
 

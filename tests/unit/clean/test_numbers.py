@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.clean.numbers import judge, parse
+from levada.clean.numbers import FEW, judge, parse
 from levada.core.records import Quality
 from levada.domains.declaration import Metric
 
@@ -72,3 +72,35 @@ def test_a_metric_without_limits_takes_any_number() -> None:
 
     assert values.to_pylist() == [-1e9, 1e9]
     assert quality.to_pylist() == [0, 0]
+
+
+PIECES = [
+    "0",
+    "12",
+    "9" * 30,
+    ".",
+    ",",
+    "+",
+    "-",
+    "e",
+    "E",
+    " ",
+    "nan",
+    "inf",
+    "x",
+    "1e400",
+    "\u00a0",
+    "\u0663",
+    "_",
+    "\x1c",
+    "\n",
+]
+
+
+@given(st.lists(st.none() | st.lists(st.sampled_from(PIECES), max_size=4).map("".join), max_size=FEW))
+def test_a_few_texts_are_read_as_many_are(texts: list[str | None]) -> None:
+    few = [found.to_pylist() for found in parse(pa.array(texts, pa.string()))]
+    odd = [found.to_pylist()[: len(texts)] for found in parse(pa.array(texts * (FEW + 1), pa.string()))]
+    plain = [found.to_pylist()[: len(texts)] for found in parse(pa.array([*texts, *["1"] * 3 * FEW], pa.string()))]
+
+    assert few == odd == plain

@@ -314,3 +314,72 @@ def test_a_record_that_is_too_large_is_cut_and_its_halves_are_linked(monkeypatch
     (lane,) = _links(memory).values()
     assert len(lane) > 1
     assert [after for after, _ in lane[1:]] == [last for _, last in lane[:-1]]
+
+
+def _packed_lines(rows: list[dict[str, str]]) -> bytes:
+    body = packs.compress(b"".join(json.dumps(row).encode() + b"\n" for row in rows), NDJSON_GZIP)
+    header = Header(domain="air_quality", tenant="default", source="s", position=0, count=len(rows), codec=NDJSON_GZIP)
+    return packs.encode(header, body)
+
+
+FORMS = {
+    "columns": lambda rows: [pack(rows)],
+    "lines in a pack": lambda rows: [_packed_lines(rows)],
+    "plain lines": lambda rows: [b"\n".join(json.dumps(r | {"domain": "air_quality"}).encode() for r in rows)],
+    "records": lambda rows: [json.dumps(r | {"domain": "air_quality"}, indent=1).encode() for r in rows],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_row_that_makes_too_large_a_record_is_quarantined_and_the_rows_around_it_go_on(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poison record otherwise: no retry makes it smaller, and the shard would stand still (B18)."""
+    memory = MemoryDeps()
+    bodies = FORMS[form]([source_row(h) for h in range(4)])
+    real = columns.to_bytes
+
+    def to_bytes(table: pa.Table) -> bytes:
+        """As if what the third row becomes were incompressible."""
+        hours = {at.hour for at in table["time"].to_pylist()}
+        return real(table) + bytes(packs.MAX_PACK_BYTES if 20 in hours else 0)
+
+    monkeypatch.setattr(columns, "to_bytes", to_bytes)
+
+    summary = _run(memory, bodies)
+
+    assert (summary.rows, summary.quarantined) == (3, 1)
+    (refused,) = _objects(memory, "quarantine/")
+    assert refused["reason"] == "record_too_large"
+    assert refused["detail"].startswith("makes a record of 100")
+    assert json.loads(refused["payload"])["Time"] == "20.00.00"
+    assert (refused["row"], int(refused["sequence"])) == ((0, 3) if form == "records" else (2, 1))
+    counts = _state(memory).counters["air_quality"]
+    assert (counts["rows"], counts["quarantined:record_too_large"]) == (3, 1)
+    assert len(_objects(memory, "silver/")) == 3 * 13
+    sent = [columns.from_bytes(packs.split(entry.data)[1]).num_rows for entry in memory.clean.entries]
+    assert sum(sent) == 3 * 13
+    (lane,) = _links(memory).values()
+    assert [after for after, _ in lane[1:]] == [last for _, last in lane[:-1]]
+    assert _run(memory, bodies).applied == 0
+
+
+@pytest.mark.parametrize("early", ["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:00", "0000-12-31 23:59:59"])
+def test_a_time_before_the_calendar_is_none_and_stops_nothing(early: str) -> None:
+    """A date of the year 0 has no name in the lake; an offset may lead there too (B12, B18)."""
+    memory = MemoryDeps()
+    items = [{"domain": "telemetry", "timestamp": at, "unit": "u", "x": 1} for at in (early, "2004-03-10T18:00:00Z")]
+
+    summary = _run(memory, [json.dumps(item).encode() for item in items])
+
+    assert (summary.rows, summary.quarantined) == (1, 1)
+    assert _objects(memory, "quarantine/")[0]["reason"] == "not_a_time"
+
+
+def test_a_year_of_three_digits_is_a_year_beside_others() -> None:
+    memory = MemoryDeps()
+    items = [
+        {"domain": "telemetry", "timestamp": at, "unit": "u", "x": 1} for at in ("0999-01-01T00:00:00Z", "2004-03-10")
+    ]
+
+    assert _run(memory, [json.dumps(item).encode() for item in items]).rows == 2

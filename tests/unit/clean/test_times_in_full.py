@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from levada.clean import time_forms
 from levada.clean.times import _exactly, _in_full, parse
 from levada.domains.declaration import Time
 
@@ -78,3 +79,27 @@ def test_the_year_0_is_no_year_and_the_year_1_is_one() -> None:
 
     assert wrong.to_pylist() == [True, False]
     assert [t and t.year for t in times.to_pylist()] == [None, 1]
+
+
+def stamps() -> st.SearchStrategy[str]:
+    """ISO 8601 in full, of days that may not exist, and sometimes with something missing or out of range."""
+    fraction = st.just("") | st.integers(0, 10**9).map(".{}".format)
+    moment = st.tuples(st.sampled_from([0, 1, 999, 1000, 1969, 2024, 9999]), *[number] * 5)
+    text = moment.map(lambda p: "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}".format(*p))
+    usual = st.datetimes().map(lambda at: at.replace(day=1, microsecond=0).isoformat(" "))
+    late = st.integers(1, 31).flatmap(lambda day: usual.map(lambda one: f"{one[:8]}{day:02d}{one[10:]}"))
+    zone = st.sampled_from(["", "Z", "+00:00", "-23:59", "+05:30", "+24:00", "+0530", "+14"])
+    return st.tuples(text | late, fraction, zone).map("".join)
+
+
+@given(st.lists(stamps(), max_size=6))
+def test_a_time_in_full_is_the_same_beside_times_of_any_form_and_among_many(texts: list[str]) -> None:
+    spec, beside = Time(columns=("t",), formats=("iso",)), ["2024-01-01", "soon"]
+    alone = [parse([pa.array([text])], spec)[0][0].as_py() for text in texts]
+
+    mixed = parse([pa.array([*texts, *beside])], spec)[0].to_pylist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_forms, "FEW", 0)
+        many = parse([pa.array(texts, pa.string())], spec)[0].to_pylist()
+
+    assert mixed[: len(texts)] == many == alone
