@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from levada.core.groups import Flags, Floats, Ints, heads_of, stable_order, tally
+from levada.core.groups import Flags, Floats, Ints, dense, heads_of, stable_order, tally
 from levada.core.vectors import flat as flat_array
 from levada.core.vectors import to_arrow, to_numpy
 
@@ -151,8 +151,12 @@ def merged(parts: Sequence[Bins], group: Ints, n: int, known: Flags | None = Non
             return made
     low = int(flat.min())
     span = int(flat.max()) - low + 1
-    codes, counts = tally(each * np.int64(span) + (flat - np.int64(low)), n * span, weights)
-    return _bins(codes, counts, n, low, span)
+    number, distinct = dense(flat - np.int64(low), span)  # few: values of both signs lie far apart, with none between
+    codes, counts = tally(each * np.int64(distinct) + number, n * distinct, weights)
+    found = _bins(codes, counts, n, 0, distinct)
+    names = np.empty(distinct, np.int64)
+    names[number] = flat
+    return Bins(found.lengths, names[found.keys], found.counts)
 
 
 def _inserted(flat: Ints, weights: Ints, each: Ints, first: int, lengths: Ints) -> Bins | None:
