@@ -280,4 +280,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    harness.keep_memory("bench.aggregate")
     sys.exit(main())

@@ -128,14 +128,14 @@ def ordered(values: Floats, group: Ints, n: int, error: float) -> tuple[Ints, Bi
     return order, _bins(keys[heads], np.diff(heads, append=len(keys)), n, low, span)
 
 
-def merged(parts: Sequence[Bins], group: Ints, n: int, known: Flags | None = None) -> Bins:
+def merged(whole: Bins, group: Ints, n: int, known: Flags | None = None, *, before: int = 0) -> Bins:
     """Bins of n groups.
 
     Args:
-        group: of each list of all parts, 0 to n - 1.
+        group: of each list, 0 to n - 1.
         known: which lists take part; None for all.
+        before: so many of the lists are merged already, and the others may be few beside them.
     """
-    whole = Bins.concat(parts)
     flat, weights = whole.keys, whole.counts
     each = np.repeat(group, whole.lengths)
     if known is not None:
@@ -143,10 +143,9 @@ def merged(parts: Sequence[Bins], group: Ints, n: int, known: Flags | None = Non
         each, flat, weights = each[kept], flat[kept], weights[kept]
     if not len(flat):
         return Bins.empty(n)
-    first = len(parts[0].keys)
+    first = int(whole.lengths[:before].sum())
     if known is None and first > FEW * (len(flat) - first) > 0:
-        own = parts[0].lengths
-        lengths = np.bincount(group[: len(own)], weights=own, minlength=n).astype(np.int64)
+        lengths = np.bincount(group[:before], weights=whole.lengths[:before], minlength=n).astype(np.int64)
         if (made := _inserted(flat, weights, each, first, lengths)) is not None:
             return made
     low = int(flat.min())
