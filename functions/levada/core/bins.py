@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from levada.core.groups import Flags, Floats, Ints, heads_of, stable_order, tally
+from levada.core.groups import Flags, Floats, Ints, dense, heads_of, stable_order, tally
 from levada.core.vectors import flat as flat_array
 from levada.core.vectors import to_arrow, to_numpy
 
@@ -128,14 +128,14 @@ def ordered(values: Floats, group: Ints, n: int, error: float) -> tuple[Ints, Bi
     return order, _bins(keys[heads], np.diff(heads, append=len(keys)), n, low, span)
 
 
-def merged(parts: Sequence[Bins], group: Ints, n: int, known: Flags | None = None) -> Bins:
+def merged(whole: Bins, group: Ints, n: int, known: Flags | None = None, *, before: int = 0) -> Bins:
     """Bins of n groups.
 
     Args:
-        group: of each list of all parts, 0 to n - 1.
+        group: of each list, 0 to n - 1.
         known: which lists take part; None for all.
+        before: so many of the lists are merged already, and the others may be few beside them.
     """
-    whole = Bins.concat(parts)
     flat, weights = whole.keys, whole.counts
     each = np.repeat(group, whole.lengths)
     if known is not None:
@@ -143,16 +143,19 @@ def merged(parts: Sequence[Bins], group: Ints, n: int, known: Flags | None = Non
         each, flat, weights = each[kept], flat[kept], weights[kept]
     if not len(flat):
         return Bins.empty(n)
-    first = len(parts[0].keys)
+    first = int(whole.lengths[:before].sum())
     if known is None and first > FEW * (len(flat) - first) > 0:
-        own = parts[0].lengths
-        lengths = np.bincount(group[: len(own)], weights=own, minlength=n).astype(np.int64)
+        lengths = np.bincount(group[:before], weights=whole.lengths[:before], minlength=n).astype(np.int64)
         if (made := _inserted(flat, weights, each, first, lengths)) is not None:
             return made
     low = int(flat.min())
     span = int(flat.max()) - low + 1
-    codes, counts = tally(each * np.int64(span) + (flat - np.int64(low)), n * span, weights)
-    return _bins(codes, counts, n, low, span)
+    number, distinct = dense(flat - np.int64(low), span)  # few: values of both signs lie far apart, with none between
+    codes, counts = tally(each * np.int64(distinct) + number, n * distinct, weights)
+    found = _bins(codes, counts, n, 0, distinct)
+    names = np.empty(distinct, np.int64)
+    names[number] = flat
+    return Bins(found.lengths, names[found.keys], found.counts)
 
 
 def _inserted(flat: Ints, weights: Ints, each: Ints, first: int, lengths: Ints) -> Bins | None:

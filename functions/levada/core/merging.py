@@ -30,12 +30,12 @@ def merged(parts: Sequence[Parts]) -> Parts:
     if len(whole) < 2:
         return whole
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _merged(whole, [one.bins for one in parts])
+        return _merged(whole, len(parts[0]))
 
 
-def _merged(whole: Parts, lists: Sequence[Bins]) -> Parts:
+def _merged(whole: Parts, before: int) -> Parts:
     group, n = _groups(whole)
-    error, found = _bins(lists, group, n, whole.numbers["bin_error"], whole.numbers["count"])
+    error, found = _bins(whole, before, group, n)
     sketches = distinct.merged(whole.sketches, group, n)
     get, texts = whole.numbers, whole.texts
     order = reductions.settled(group, n, tuple(get[name] for name in SETTLING))
@@ -81,9 +81,10 @@ def _first_opened(opened: Coded, group: Ints, one: Ints) -> Coded:
     return opened.take(at)
 
 
-def _bins(lists: Sequence[Bins], group: Ints, n: int, errors: Floats, count: Ints) -> tuple[Floats, Bins]:
+def _bins(whole: Parts, before: int, group: Ints, n: int) -> tuple[Floats, Bins]:
     """(error, bins) of n groups: of equal error they add up; of different ones (the domain's setting has changed) no
     quantile is known."""
+    errors, count = whole.numbers["bin_error"], whole.numbers["count"]
     if (errors == errors[0]).all():
         error = np.full(n, errors[0])
     else:
@@ -91,4 +92,4 @@ def _bins(lists: Sequence[Bins], group: Ints, n: int, errors: Floats, count: Int
         least, most = reductions.lowest(relevant, group, n), reductions.highest(relevant, group, n)
         error = np.where(np.isnan(least), reductions.highest(errors, group, n), np.where(least == most, most, 0.0))
     known = (error > 0)[group]
-    return error, bins.merged(lists, group, n, None if known.all() else known)
+    return error, bins.merged(whole.bins, group, n, None if known.all() else known, before=before)

@@ -72,7 +72,7 @@ def test_bins_of_any_partition_merge_to_the_bins_of_all_values(values: list[floa
     cut = data.draw(st.integers(0, len(values)))
     halves = [of_groups(given_values[part], given_groups[part], 3, 0.01) for part in (slice(cut, None), slice(0, cut))]
 
-    merged = bins.merged(halves, np.array([0, 1, 2, 0, 1, 2]), 3)
+    merged = bins.merged(Bins.concat(halves), np.array([0, 1, 2, 0, 1, 2]), 3)
 
     assert lists(merged) == lists(whole)
 
@@ -87,7 +87,7 @@ def test_few_bins_that_join_many_in_order_give_what_all_values_give(
     new, new_group = np.array([v for v, _ in few]), np.array([g for _, g in few])
     parts = [of_groups(many, group, 5, 0.01), of_groups(new, new_group, 5, 0.01)]
 
-    merged = bins.merged(parts, np.tile(np.arange(5), 2), 5)
+    merged = bins.merged(Bins.concat(parts), np.tile(np.arange(5), 2), 5, before=5)
 
     whole = of_groups(np.concatenate([many, new]), np.concatenate([group, new_group]), 5, 0.01)
     assert lists(merged) == lists(whole)
@@ -121,7 +121,7 @@ def test_of_an_absurd_range_the_lowest_bins_are_counted_together_in_whatever_ord
     whole: Any = one_group(list(values), error)
     parts = [of_groups(part, np.zeros(len(part), int), 1, error) for part in (values[cut:], values[:cut])]
 
-    merged = bins.merged(parts, np.zeros(2, int), 1)
+    merged = bins.merged(Bins.concat(parts), np.zeros(2, int), 1)
 
     assert lists(merged) == [part.to_pylist() for part in whole]
     assert len(whole[0].to_pylist()[0]) == bins.MAX_BINS
