@@ -33,6 +33,14 @@ def _wrong(domain: Domain) -> Iterator[str]:
         yield from (f"rollup {rollup.metric}: {wrong}" for wrong in _rollup(domain, rollup))
 
 
+def _terms(domain: Domain) -> Iterator[str]:
+    if domain.keep_h:
+        from levada.core.retention import checked  # not in a cold start that has no use for it
+
+        if wrong := checked(domain.keep_h):
+            yield f"keep_h: {wrong}"
+
+
 def _times(domain: Domain) -> Iterator[str]:
     time = domain.time
     given: dict[str, object] = {"columns": time.columns, "formats": time.formats}
@@ -51,11 +59,7 @@ def _times(domain: Domain) -> Iterator[str]:
     for name in ("lateness_s", "silence_s"):
         if getattr(domain, name) < 0:
             yield f"{name}={getattr(domain, name)}: must be >= 0"
-    if domain.keep_h:
-        from levada.core.retention import checked  # not in a cold start that has no use for it
-
-        if wrong := checked(domain.keep_h):
-            yield f"keep_h: {wrong}"
+    yield from _terms(domain)
     if domain.skew_s is not None and not 0 <= domain.skew_s <= DAY_S:
         yield f"skew_s={domain.skew_s}: must be from 0 to {DAY_S}"
 
