@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -218,7 +218,15 @@ def repeat_each(values: Sequence[int], counts: Sequence[int]) -> pa.Array:
 
 def count_up_each(counts: Sequence[int]) -> pa.Array:
     """0, 1, … counts[0] - 1, then 0, 1, … counts[1] - 1, … as int32."""
-    return pa.concat_arrays([count_up(n) for n in counts] or [count_up(0)])
+    return pa.concat_arrays([_tiled(n, len(list(same))) for n, same in groupby(counts)] or [count_up(0)])
+
+
+def _tiled(n: int, times: int) -> pa.Array:
+    """``count_up(n)`` so many times: packs of one producer hold the same number of rows."""
+    if times == 1:
+        return count_up(n)
+    one = memoryview(count_up(n).buffers()[1])[: 4 * n]
+    return pa.Array.from_buffers(pa.int32(), n * times, [None, pa.py_buffer(bytes(one) * times)])
 
 
 def coded(texts: pa.Array) -> pa.DictionaryArray:
