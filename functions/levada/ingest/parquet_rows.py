@@ -41,7 +41,11 @@ def check(path: Path, domain: Domain) -> None:
     """Raises BadRecordError naming what is wrong: ``corrupt_parquet``, ``missing_columns``, ``repeated_column``,
     ``column_type``, or ``file_too_large`` for row groups that no function can hold."""
     file = _open(path)
-    schema = file.schema_arrow
+    try:
+        schema, wanted = file.schema_arrow, set(_wanted(file.schema_arrow, domain))
+        _check_groups(file.metadata, wanted)
+    except UnicodeDecodeError as err:
+        raise BadRecordError("corrupt_parquet", f"a column's name is no UTF-8: {err}") from err
     if missing := [name for name in domain.required if not schema.get_all_field_indices(name)]:
         detail = f"the file lacks {', '.join(missing)}; it has {', '.join(schema.names)}"
         raise BadRecordError("missing_columns", detail)
@@ -51,7 +55,6 @@ def check(path: Path, domain: Domain) -> None:
         kind = schema.field(name).type
         if not _holds(kind):
             raise BadRecordError("column_type", f"{name} is {kind}: must be a number, a text, a time or a boolean")
-    _check_groups(file.metadata, set(_wanted(schema, domain)))
 
 
 def _check_groups(metadata: pq.FileMetaData, wanted: set[str]) -> None:

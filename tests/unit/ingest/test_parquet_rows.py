@@ -143,3 +143,16 @@ def test_a_damaged_index_into_a_dictionary_is_a_corrupt_file(tmp_path: Path) -> 
         list(parts(path, TINY, start=0, block_rows=10))
 
     assert caught.value.reason == "corrupt_parquet"
+
+
+def test_a_column_whose_path_is_no_text_is_a_corrupt_file(tmp_path: Path) -> None:
+    """Fuzzing found it."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"t": ["2024-01-01"], "id": ["s"], "a": [1.0], "bbbb": [2.0], "b": [2.0]}), sink)
+    path = tmp_path / "file.parquet"
+    path.write_bytes(sink.getvalue().replace(b"\x19\x18\x04bbbb", b"\x19\x18\x04\xff\xff\xff\xff"))
+
+    with pytest.raises(BadRecordError, match="no UTF-8") as caught:
+        check(path, TINY)
+
+    assert caught.value.reason == "corrupt_parquet"
