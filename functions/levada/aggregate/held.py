@@ -1,4 +1,5 @@
-"""Partials that are decoded, or made a table, only when somebody looks at them: most outboxes are emitted already."""
+"""Partials that are decoded, encoded, or made a table only when somebody asks: most outboxes are emitted already, most
+layers of open windows are carried on as they are, and what closes in the batch that brought it need not be written."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ class Held:
 
     __slots__ = ("_body", "_parts", "_table", "rows")
 
-    def __init__(self, rows: int = 0, *, body: bytes = b"", parts: Parts | None = None) -> None:
+    def __init__(self, rows: int = 0, *, body: bytes | memoryview = b"", parts: Parts | None = None) -> None:
         self.rows = rows
         self._body = body
         self._parts = parts
@@ -29,10 +30,17 @@ class Held:
     def table(self) -> pa.Table:
         """PARTIAL"""
         if self._table is None:
-            self._table = (self._parts or partbytes.of_bytes(self._body)).table()
+            self._table = self.parts.table()
         return self._table
 
-    def to_bytes(self) -> bytes:
+    @property
+    def parts(self) -> Parts:
+        """Of what is not empty."""
+        if self._parts is None:
+            self._parts = partbytes.of_bytes(self._body)
+        return self._parts
+
+    def to_bytes(self) -> bytes | memoryview:
         if not self._body and self._parts is not None:
             self._body = partbytes.to_bytes(self._parts)
         return self._body

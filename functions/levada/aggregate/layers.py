@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from levada.core import partbytes, reductions
+from levada.aggregate.held import Held
+from levada.core import reductions
 from levada.core.groups import Flags, Ints
 from levada.core.merging import merged
 from levada.core.parts import Parts, concat
@@ -31,7 +32,7 @@ Stream = tuple[str, str]
 class Layer:
     """Partials, of which those count whose windows are open."""
 
-    body: bytes | memoryview
+    held: Held
     rows: int
     """Partials of open windows."""
     open: dict[Stream, tuple[int, int]]
@@ -39,11 +40,11 @@ class Layer:
 
     @classmethod
     def of(cls, parts: Parts) -> Layer:
-        return cls(partbytes.to_bytes(parts), len(parts), _ends(parts.ends_us(), *_streams(parts)))
+        return cls(Held.of(parts), len(parts), _ends(parts.ends_us(), *_streams(parts)))
 
     def parts(self) -> Parts:
         """Partials of open windows."""
-        parts = partbytes.of_bytes(self.body)
+        parts = self.held.parts
         if len(parts) == self.rows:
             return parts
         return parts.take(np.flatnonzero(self._is_open(parts, *_streams(parts))))
@@ -58,7 +59,7 @@ class Layer:
             return None, self
         if all(ends_us.get(stream, first - 1) >= last for stream, (first, last) in self.open.items()):
             return self.parts(), None
-        parts = partbytes.of_bytes(self.body)
+        parts = self.held.parts
         code, streams = _streams(parts)
         ends = parts.ends_us()
         is_open = self._is_open(parts, code, streams)
@@ -67,7 +68,7 @@ class Layer:
         gone, at = np.flatnonzero(closes), np.flatnonzero(is_open & ~closes)
         if SPARSE * len(at) <= len(parts):
             return parts.take(gone), Layer.of(parts.take(at))
-        return parts.take(gone), Layer(self.body, len(at), _ends(ends[at], code[at], streams))
+        return parts.take(gone), Layer(self.held, len(at), _ends(ends[at], code[at], streams))
 
     def _is_open(self, parts: Parts, code: Ints, streams: Sequence[Stream]) -> Flags:
         highest = np.iinfo(np.int64).max
@@ -75,12 +76,12 @@ class Layer:
         return found
 
     def to_json(self) -> list[Any]:
-        return [len(self.body), self.rows, [[*stream, *ends] for stream, ends in sorted(self.open.items())]]
+        return [len(self.held.to_bytes()), self.rows, [[*stream, *ends] for stream, ends in sorted(self.open.items())]]
 
 
 def stored(layers: Sequence[Layer]) -> tuple[list[Any], bytes]:
     """(JSON about them, their bytes)"""
-    return [layer.to_json() for layer in layers], b"".join(layer.body for layer in layers)
+    return [layer.to_json() for layer in layers], b"".join(layer.held.to_bytes() for layer in layers)
 
 
 def read(known: Sequence[Any], bodies: bytes) -> list[Layer]:
@@ -88,7 +89,7 @@ def read(known: Sequence[Any], bodies: bytes) -> list[Layer]:
     found, at, view = [], 0, memoryview(bodies)
     for size, rows, ends in known:
         still = {(domain, tenant): (first, last) for domain, tenant, first, last in ends}
-        found.append(Layer(view[at : at + size], rows, still))
+        found.append(Layer(Held(rows, body=view[at : at + size]), rows, still))
         at += size
     return found
 

@@ -51,7 +51,8 @@ def keys_of(values: Floats, error: float) -> Ints:
     numbers *= 1 / _log_gamma(error)
     np.ceil(numbers, out=numbers)
     numbers += offset
-    np.clip(numbers, 0, 2 * offset, out=numbers)
+    np.maximum(numbers, 0, out=numbers)
+    np.minimum(numbers, 2 * offset, out=numbers)
     return np.copysign(numbers, values, out=numbers).astype(np.int64)
 
 

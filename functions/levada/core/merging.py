@@ -35,6 +35,10 @@ def merged(parts: Sequence[Parts]) -> Parts:
 
 def _merged(whole: Parts, before: int) -> Parts:
     group, n = _groups(whole)
+    if n == len(whole):  # nothing to merge: all are of different windows
+        at = np.empty(n, np.int64)
+        at[group] = np.arange(n)
+        return whole.take(at)
     error, found = _bins(whole, before, group, n)
     sketches = distinct.merged(whole.sketches, group, n)
     get, texts = whole.numbers, whole.texts

@@ -117,8 +117,8 @@ def test_a_layer_of_which_little_is_open_is_written_anew() -> None:
     assert some is not None
     assert few is not None
     assert (some.rows, few.rows) == (50, 10)
-    assert some.body is layer.body
-    assert len(few.body) < len(layer.body)
+    assert some.held is layer.held
+    assert len(few.held.to_bytes()) < len(layer.held.to_bytes())
 
 
 def test_open_windows_are_counted_as_partials_and_come_back_from_a_checkpoint_merged() -> None:
