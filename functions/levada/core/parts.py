@@ -89,7 +89,7 @@ class Parts:
 
     def take(self, at: Ints) -> Parts:
         """Those at these places; views where they stand in one piece."""
-        if len(at) and int(at[-1]) - int(at[0]) + 1 == len(at):
+        if len(at) and int(at[-1]) - int(at[0]) + 1 == len(at) and (at[1:] > at[:-1]).all():
             return self._piece(int(at[0]), int(at[-1]) + 1)
         return Parts(
             {name: values[at] for name, values in self.numbers.items()},

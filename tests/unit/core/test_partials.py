@@ -7,12 +7,14 @@ import statistics
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.core.partials import PARTIAL, conform, from_rows, merge, quantiles
+from levada.core.parts import Parts
 from levada.core.positions import pad_sequence
 from levada.core.records import MEASUREMENT, TIME
 
@@ -152,6 +154,13 @@ def test_equal_times_are_ordered_by_position() -> None:
     (found,) = merge([partials([r]) for r in rows]).to_pylist()
 
     assert (found["first"], found["last"]) == (1.0, 3.0)
+
+
+def test_partials_are_taken_in_any_order() -> None:
+    parts = Parts.of(partials([(name, 0, float(i), i) for i, name in enumerate("abcd")]))
+
+    for at in ([0, 2, 1, 3], [1, 2], [3, 0], [2], []):
+        assert parts.take(np.array(at, np.int64)).table()["series"].to_pylist() == ["abcd"[i] for i in at]
 
 
 def test_nothing_merges_to_nothing() -> None:
