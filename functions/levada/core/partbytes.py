@@ -58,7 +58,7 @@ def of_bytes(data: bytes | memoryview) -> Parts:
     values: dict[str, NDArray[Any]] = {}
     for name, (kind, low, body) in zip(NUMBERS, numbers, strict=True):
         if kind == "f":
-            values[name] = np.frombuffer(data, FLOAT, n, end)
+            values[name] = np.frombuffer(data, FLOAT, n, end).copy()  # aligned, as Arrow wants it
             end += n * FLOAT.itemsize
         else:
             values[name] = np.full(n, body, FLOAT) if kind == "=" else _whole(n, kind, low, body)
@@ -93,7 +93,8 @@ def _whole(n: int, kind: str, low: int, body: bytes) -> NDArray[Any]:
     if not kind:
         return np.full(n, low, WIDE)
     values = np.frombuffer(body, kind, n)
-    return values.astype(WIDE) + low if low else values.astype(WIDE, copy=False)
+    found = values.astype(WIDE)
+    return found + low if low else found
 
 
 def _text(text: Coded) -> tuple[Column, int, Any, Any]:

@@ -39,6 +39,15 @@ def test_sketches_and_texts_of_any_script_come_back() -> None:
     assert back(table) == table.to_pylist()
 
 
+def test_columns_are_aligned_wherever_the_bytes_begin() -> None:
+    """Layers stand one behind the other in a checkpoint; Arrow's kernels warn of columns that are not aligned."""
+    body = partbytes.to_bytes(Parts.of(partials([("a", 60 * i, i / 3, i) for i in range(9)])))
+
+    for lead in range(8):
+        parts = partbytes.of_bytes(memoryview(bytes(lead) + body)[lead:])
+        assert all(values.flags.aligned for values in (*parts.numbers.values(), parts.bins.keys, parts.bins.counts))
+
+
 def test_none_at_all_come_back() -> None:
     assert back(partials([])) == []
 
