@@ -61,7 +61,7 @@ def _no_outbox() -> Patches:
 
 
 def _no_inheritance() -> Patches:
-    return [patch.object(lineage, "forebears", lambda *_: iter(()))]
+    return [patch.object(lineage, "taken_over", lambda *_: iter(()))]
 
 
 def _no_findings_in_the_outbox() -> Patches:

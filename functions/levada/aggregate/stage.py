@@ -164,9 +164,9 @@ def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *
 
 def _load(arn: str, token: ShardToken, deps: AggregateDeps) -> tuple[AggregateState, str | None]:
     found = lineage.load(deps.blobs, STAGE, token)
-    if found is not None:
+    if found is not None and not lineage.is_blank(found[0]):
         return AggregateState.from_checkpoint(found[0]), found[1]
-    state = AggregateState()
-    for parent, body in lineage.forebears(deps.blobs, deps.topology, STAGE, arn, token):
+    state, blank = AggregateState(), AggregateState().to_checkpoint()
+    for parent, body in lineage.taken_over(deps.blobs, deps.topology, STAGE, arn, token, blank):
         state.inherit(parent, AggregateState.from_checkpoint(Checkpoint.from_bytes(body)))
-    return state, None
+    return state, found[1] if found else None

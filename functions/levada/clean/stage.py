@@ -85,12 +85,12 @@ def run(batch: Batch, deps: CleanDeps) -> Summary:
 
 def _load(arn: str, token: ShardToken, deps: CleanDeps) -> tuple[CleanState, str | None]:
     found = lineage.load(deps.blobs, STAGE, token)
-    if found is not None:
+    if found is not None and not lineage.is_blank(found[0]):
         return CleanState.from_header(found[0].header), found[1]
-    state = CleanState()
-    for header in lineage.ancestors(deps.blobs, deps.topology, STAGE, arn, token):
+    state, blank = CleanState(), CleanState().to_checkpoint()
+    for header in lineage.ancestors(deps.blobs, deps.topology, STAGE, arn, token, blank):
         state.fences.inherit(CleanState.from_header(header).fences)
-    return state, None
+    return state, found[1] if found else None
 
 
 def _origin(batch: Batch, found: Reading, token: ShardToken, tenant: str) -> Origin:

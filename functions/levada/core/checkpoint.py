@@ -63,6 +63,14 @@ class Checkpoint:
         del head["tables"]
         return head
 
+    @staticmethod
+    def relabelled(data: bytes, values: Mapping[str, Any]) -> bytes:
+        """The same object with these JSON values in its header besides; no state is decoded. Raises ConfigError."""
+        _head(data)
+        at = data.index(b"\n")
+        head = json.loads(data[len(MAGIC) : at]) | dict(values)
+        return b"".join((MAGIC, json.dumps(head, separators=(",", ":"), sort_keys=True).encode(), data[at:]))
+
 
 def _table(body: bytes) -> pa.Table:
     return _known(body) if len(body) <= SMALL_BYTES else columns.from_bytes(body, limit=MAX_TABLE_BYTES)

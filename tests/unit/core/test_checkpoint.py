@@ -7,7 +7,7 @@ import pytest
 
 from levada.core import keys, lineage
 from levada.core.checkpoint import Checkpoint
-from levada.core.errors import ConfigError, ConflictError
+from levada.core.errors import ConfigError, ConflictError, UnavailableError
 from levada.core.positions import ShardToken
 from levadactl.memory import MemoryBlobStore, MemoryTopology
 
@@ -57,7 +57,7 @@ def _save(blobs: MemoryBlobStore, token: ShardToken) -> None:
 
 
 def _ancestors(blobs: MemoryBlobStore, topology: MemoryTopology, token: ShardToken) -> set[str]:
-    return {h["who"] for h in lineage.ancestors(blobs, topology, "clean", ARN, token)}
+    return {h["who"] for h in lineage.ancestors(blobs, topology, "clean", ARN, token, Checkpoint({"who": "nobody"}))}
 
 
 def test_a_merged_shard_inherits_from_both_parents_and_an_idle_parent_from_its_own() -> None:
@@ -86,3 +86,56 @@ def test_a_child_of_parents_that_never_saw_a_record_still_inherits_from_the_earl
     _save(blobs, ShardToken(100, 0))
 
     assert _ancestors(blobs, topology, child) == {str(ShardToken(100, 0))}
+
+
+def test_a_parents_attempt_that_is_under_way_cannot_commit_once_a_child_has_taken_over() -> None:
+    """B19, D17: the heir would not know of its rows. With a checkpoint, and without one yet."""
+    blobs, topology = MemoryBlobStore(), MemoryTopology(100)
+    known, silent, child = (ShardToken(100, n) for n in range(3))
+    topology.parents_of = {child: [known, silent]}
+    _save(blobs, known)
+    read_before = blobs.get(keys.checkpoint("clean", known))[1]
+
+    assert _ancestors(blobs, topology, child) == {str(known)}
+
+    for token, etag in ((known, read_before), (silent, None)):
+        with pytest.raises(ConflictError):
+            blobs.put_if(keys.checkpoint("clean", token), b"zombie", etag=etag)
+    assert Checkpoint.peek(blobs.get(keys.checkpoint("clean", known))[0])["who"] == str(known)
+
+
+def test_every_child_of_a_shard_without_a_checkpoint_inherits_what_that_one_would_have() -> None:
+    blobs, topology = MemoryBlobStore(), MemoryTopology(100)
+    grand, parent, *children = (ShardToken(100, n) for n in range(4))
+    topology.parents_of = {parent: [grand], **{child: [parent] for child in children}}
+    _save(blobs, grand)
+
+    assert [_ancestors(blobs, topology, child) for child in [*children, parent]] == [{str(grand)}] * 3
+    found = lineage.load(blobs, "clean", parent)
+    assert found is not None
+    assert lineage.is_blank(found[0])
+
+
+class Restless(MemoryBlobStore):
+    """Somebody else commits before each conditional put, so many times."""
+
+    left = 0
+
+    def put_if(self, key: str, body: bytes, *, etag: str | None) -> str:
+        if self.left:
+            self.left -= 1
+            self.put(key, Checkpoint({"who": f"other {self.left}"}).to_bytes())
+        return super().put_if(key, body, etag=etag)
+
+
+def test_what_is_committed_while_a_child_takes_over_is_inherited() -> None:
+    blobs, topology = Restless(), MemoryTopology(100)
+    parent, child = ShardToken(100, 0), ShardToken(100, 1)
+    topology.parents_of = {child: [parent]}
+    _save(blobs, parent)
+
+    blobs.left = 2
+    assert _ancestors(blobs, topology, child) == {"other 0"}
+    blobs.left = lineage.ATTEMPTS
+    with pytest.raises(UnavailableError, match="changed"):
+        _ancestors(blobs, topology, child)
