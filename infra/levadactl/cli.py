@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -114,5 +114,17 @@ def _one_line(err: Exception) -> str | None:
     return None
 
 
+def run() -> NoReturn:
+    """The command as a process. It ends without the interpreter's teardown, in which Arrow's threads abort now and then
+    ("terminate called without an active exception"), when all has been done and said."""
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads us any more
+        status = status or 1
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -80,3 +80,14 @@ def test_help_imports_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert json.loads(ran.stderr) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "status"), [(["domain", "ls", "--json"], 0), (["domain", "show", "none"], 1), (["x"], 2)]
+)
+def test_the_process_says_all_it_has_to_say_and_ends_with_its_status(argv: list[str], status: int) -> None:
+    """It ends without the interpreter's teardown: what stands in its buffers must have left before."""
+    run = subprocess.run([sys.executable, "-m", "levadactl.cli", *argv], capture_output=True, text=True, check=False)
+
+    assert run.returncode == status
+    assert run.stderr if status else json.loads(run.stdout)
