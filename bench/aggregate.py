@@ -26,7 +26,7 @@ from bench.harness import Subject, Target  # noqa: E402
 from levada.aggregate.layers import Layer, open_parts  # noqa: E402
 from levada.aggregate.state import AggregateState  # noqa: E402
 from levada.aggregate.windowing import Windowed  # noqa: E402
-from levada.core import merging, partials  # noqa: E402
+from levada.core import merging, rowparts  # noqa: E402
 from levada.core.checkpoint import Checkpoint  # noqa: E402
 from levada.core.parts import Parts  # noqa: E402
 from levada.core.positions import pad_sequence  # noqa: E402
@@ -105,7 +105,7 @@ def _coded(codes: np.ndarray[Any, Any], texts: pa.Array) -> pa.DictionaryArray:
 
 
 def windows(rows: pa.Table) -> Parts:
-    return partials.of_rows(rows, width_s=WIDTH_S, opened=pad_sequence(1), watermark_us=None, quantile_error=0.01)
+    return rowparts.of_rows(rows, width_s=WIDTH_S, opened=pad_sequence(1), watermark_us=None, quantile_error=0.01)
 
 
 def laid(state: bytes, rows: pa.Table) -> bytes:

@@ -13,8 +13,8 @@ from levada.aggregate import derive, late, latest
 from levada.aggregate.layers import Stream
 from levada.aggregate.state import AggregateState
 from levada.aggregate.taking import OPENED, Kind, Taken
-from levada.core.partials import of_rows
 from levada.core.parts import Parts
+from levada.core.rowparts import of_rows
 from levada.domains.declaration import Domain
 
 

@@ -97,7 +97,7 @@ def _retain(
     if not enabled_here and not dry:
         return {"enabled": False}
     calendar = Calendar(zone_named(d.config.timezone))
-    done = retention.run(d.blobs, calendar, keep(d, domains), d.clock.now_s(), remaining_s, dry=dry)
+    done = retention.Run(d.blobs, calendar, keep(d, domains), d.clock.now_s(), remaining_s, dry=dry).all()
     failures += done.failures
     return {"enabled": enabled_here, "dry": dry, **done.counts()}
 

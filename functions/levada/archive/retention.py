@@ -81,30 +81,13 @@ def _summary(some: Sequence[Lapsed]) -> dict[str, Any]:
     return {"partitions": len(names), "first": names[0], "last": names[-1], "objects": objects, "bytes": size}
 
 
-def run(
-    blobs: BlobStore,
-    calendar: Calendar,
-    keep: Keep,
-    now_s: float,
-    remaining_s: Remaining,
-    *,
-    dry: bool,
-) -> Done:
-    """Delete what is due at now_s (seconds since 1970), as long as the time lasts; only find it out when dry."""
-    found = Run(blobs, calendar, keep, now_s, remaining_s, dry=dry)
-    try:
-        found.all()
-    except _OutOfTimeError:
-        found.done.left = True
-    return found.done
-
-
 class _OutOfTimeError(Exception):
     """What is not known to be gone counts as there: nothing behind it in the order may be looked at."""
 
 
 class Run:
-    """One run over all layers, in order."""
+    """One run over all layers, in order: deletes what is due at now_s (seconds since 1970), as long as the time lasts;
+    only finds it out when dry."""
 
     def __init__(
         self,
@@ -125,7 +108,14 @@ class Run:
         self._stuck: set[str] = set()
         """Domains of which something waits that bronze could repair."""
 
-    def all(self) -> None:
+    def all(self) -> Done:
+        try:
+            self._all()
+        except _OutOfTimeError:
+            self.done.left = True
+        return self.done
+
+    def _all(self) -> None:
         for layer, kind in DAILY:
             for domain, day, listed in lake.partitions(self._blobs.list(f"{layer}/")):
                 self._day(layer, kind, domain, day, listed)

@@ -42,21 +42,10 @@ def from_rows(
     """
     if not rows.num_rows:
         return columns.empty(PARTIAL)
-    found = of_rows(rows, width_s=width_s, opened=opened, watermark_us=watermark_us, quantile_error=quantile_error)
+    found = rowparts.of_rows(
+        rows, width_s=width_s, opened=opened, watermark_us=watermark_us, quantile_error=quantile_error
+    )
     return found.table()
-
-
-def of_rows(
-    rows: pa.Table,
-    *,
-    width_s: int,
-    opened: str | pa.DictionaryArray,
-    watermark_us: int | None,
-    quantile_error: float = 0.01,
-) -> Parts:
-    """As ``from_rows``, in numpy, of at least one row."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a sum may be larger than any float: inf
-        return rowparts.of_rows(rows, width_s, opened, watermark_us, quantile_error)
 
 
 def merge(partials: pa.Table | Sequence[pa.Table]) -> pa.Table:

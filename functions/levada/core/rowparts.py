@@ -40,9 +40,21 @@ class _Rows:
 
 
 def of_rows(
+    table: pa.Table,
+    *,
+    width_s: int,
+    opened: str | pa.DictionaryArray,
+    watermark_us: int | None,
+    quantile_error: float,
+) -> Parts:
+    """As ``partials.from_rows``, in numpy, of at least one row."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a sum may be larger than any float: inf
+        return _of_rows(table, width_s, opened, watermark_us, quantile_error)
+
+
+def _of_rows(
     table: pa.Table, width_s: int, opened: str | pa.DictionaryArray, watermark_us: int | None, error: float
 ) -> Parts:
-    """As ``partials.from_rows``, of at least one row."""
     times, width_us = to_numpy(table["time"]), width_s * 1_000_000
     windows = times // width_us
     lowest = int(windows.min())

@@ -56,7 +56,7 @@ def loaded() -> tuple[MemoryBlobStore, float]:
 
 
 def retain(blobs: Any, now_s: float, setting: str = "", *, dry: bool = False) -> Done:
-    return retention.run(blobs, UTC_CALENDAR, Keep(parse(setting)), now_s, unlimited, dry=dry)
+    return retention.Run(blobs, UTC_CALENDAR, Keep(parse(setting)), now_s, unlimited, dry=dry).all()
 
 
 def layers(blobs: MemoryBlobStore) -> set[str]:
@@ -151,7 +151,7 @@ def test_a_rollup_for_another_time_zone_holds_nothing_up_but_what_it_should() ->
     blobs, begun_s = loaded()
     calendar = replace(UTC_CALENDAR, zone=ZoneInfo("Europe/Rome"))
 
-    done = retention.run(blobs, calendar, Keep(), begun_s + 3 * DAY_S, unlimited, dry=False)
+    done = retention.Run(blobs, calendar, Keep(), begun_s + 3 * DAY_S, unlimited, dry=False).all()
 
     assert len(done.waiting) == len(_days(blobs, "silver"))
     assert "was made for time zone UTC, not Europe/Rome" in done.waiting[0]
@@ -233,7 +233,7 @@ def test_a_run_out_of_time_deletes_nothing_whose_dependants_it_has_not_seen() ->
     blobs, begun_s = loaded()
     left = iter([100.0, 100.0, *[0.0] * 1000])
 
-    done = retention.run(blobs, UTC_CALENDAR, Keep(), begun_s + 9000 * DAY_S, lambda: next(left), dry=False)
+    done = retention.Run(blobs, UTC_CALENDAR, Keep(), begun_s + 9000 * DAY_S, lambda: next(left), dry=False).all()
 
     assert done.left
     assert len(done.gone) == 2
