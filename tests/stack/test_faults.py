@@ -19,6 +19,7 @@ from tests.stack.loads import DOMAIN, load
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 ROWS = 3_000
 RESENDS = 60
+FAULT_EVERY = 100
 
 
 def _raw_records(place: Place) -> Iterator[Any]:
@@ -31,6 +32,11 @@ def _raw_records(place: Place) -> Iterator[Any]:
             yield {"Data": record["Data"], "PartitionKey": record["PartitionKey"]}
 
 
+def _resend(place: Place, packs: list[Any]) -> bool:
+    place.client("kinesis").put_records(StreamName=place.raw_stream, Records=packs)
+    return True
+
+
 def test_everything_sent_sixty_times_leaves_the_totals_exact(embedded_stack: Place, tmp_path: Path) -> None:
     path = tmp_path / "sixty.csv"
     generate.write(path, n=ROWS, seed=60, every_s=60)
@@ -40,7 +46,7 @@ def test_everything_sent_sixty_times_leaves_the_totals_exact(embedded_stack: Pla
     packs = list(_raw_records(embedded_stack))
 
     for _ in range(RESENDS):
-        embedded_stack.client("kinesis").put_records(StreamName=embedded_stack.raw_stream, Records=packs)
+        _resend(embedded_stack, packs)
 
     more = RESENDS * len(packs)
     assert wait_until(
@@ -57,15 +63,19 @@ def test_everything_sent_sixty_times_leaves_the_totals_exact(embedded_stack: Pla
 def test_functions_that_die_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
     folder, path = tmp_path / "state", tmp_path / "readings.csv"
     generate.write(path, n=ROWS, seed=86, every_s=3600)
-    parameters = {"Schedules": "DISABLED", "FaultEvery": "150"}
+    parameters = {"Schedules": "DISABLED", "FaultEvery": str(FAULT_EVERY)}
     place = embedded.start(folder=folder, port=ports.choose(), parameters=parameters).place
     try:
         load(place, path)
+        packs = list(_raw_records(place))
+        # A short load makes too few calls for one of them to be sure to go wrong: the same is sent until one has.
+        assert wait_until(lambda: _resend(place, packs) and _failures(folder) > 0, timeout_s=120, every_s=1.0), (
+            "no function has died: the switch does nothing"
+        )
         assert wait_until(lambda: _closed(place), timeout_s=120, every_s=0.1)
         report = verify.verify_place(place, domain_named(DOMAIN), file=path)
         assert report.mismatches == 0, (report.examples, report.silver)
         assert report.windows == ROWS * 13
-        assert _failures(folder) > 0, "no function has died: the switch does nothing"
     finally:
         embedded.stop(folder)
 
