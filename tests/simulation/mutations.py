@@ -9,8 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from levada.aggregate.held import Held
-from levada.aggregate.layers import Layer
+from levada.aggregate.layers import Layer, Leaving
 from levada.aggregate.state import AggregateState
 from levada.aggregate.watching import Watched
 from levada.clean import normalise
@@ -52,7 +51,7 @@ def _no_outbox() -> Patches:
     to_checkpoint = AggregateState.to_checkpoint
 
     def forgetting(self: AggregateState) -> Any:
-        kept, self.leaving = self.leaving, Held()
+        kept, self.leaving = self.leaving, Leaving()
         saved = to_checkpoint(self)
         self.leaving = kept
         return saved

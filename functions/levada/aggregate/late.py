@@ -40,12 +40,10 @@ def noted(partials: Parts, *, highest_us: int, lateness_s: int, now_s: int) -> p
         highest_us: highest event time before that batch, microseconds.
         lateness_s: the domain's.
     """
-    at = np.flatnonzero(partials.numbers["late"])
+    at = np.flatnonzero(partials["late"])
     if not len(at):
         return None
-    first, starts, last, late = (
-        partials.numbers[name][at] for name in ("first_time", "window_start", "last_time", "late")
-    )
+    first, starts, last, late = (partials[name][at] for name in ("first_time", "window_start", "last_time", "late"))
     delay = np.maximum(highest_us - np.where(first == NO_TIME, starts, first), 0)
     beyond = delay > lateness_s * 1_000_000
     now = np.full(len(late), now_s)

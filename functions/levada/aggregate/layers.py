@@ -8,21 +8,25 @@ never changed: what has closed of it is known by the ends of the windows that ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from levada.aggregate.held import Held
-from levada.core import reductions
+from levada.core import columns, reductions
 from levada.core.groups import Flags, Ints
 from levada.core.merging import merged
-from levada.core.parts import Parts, concat
+from levada.core.parts import PARTIAL, Parts, concat
 
 MOST = 8
 """With more layers the newest are merged."""
 SPARSE = 4
 """A layer is written anew when no more than one in so many of its partials is open."""
+
+NEVER, FOREVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+NO_PARTIALS = columns.empty(PARTIAL)
 
 Stream = tuple[str, str]
 """(domain, tenant): what has a watermark of its own, so that one tenant's clock cannot close another's windows."""
@@ -40,14 +44,14 @@ class Layer:
 
     @classmethod
     def of(cls, parts: Parts) -> Layer:
-        return cls(Held.of(parts), len(parts), _ends(parts.ends_us(), *_streams(parts)))
+        return cls(Held(parts=parts), len(parts), _ends(parts.ends_us(), *_streams(parts)))
 
     def parts(self) -> Parts:
         """Partials of open windows."""
         parts = self.held.parts
         if len(parts) == self.rows:
             return parts
-        return parts.take(np.flatnonzero(self._is_open(parts, *_streams(parts))))
+        return parts.take(np.flatnonzero(self._is_open(parts.ends_us(), *_streams(parts))))
 
     def close(self, ends_us: Mapping[Stream, int]) -> tuple[Parts | None, Layer | None]:
         """(what closes, what is left).
@@ -62,36 +66,105 @@ class Layer:
         parts = self.held.parts
         code, streams = _streams(parts)
         ends = parts.ends_us()
-        is_open = self._is_open(parts, code, streams)
-        lowest = np.iinfo(np.int64).min
-        closes = is_open & (ends <= np.array([ends_us.get(stream, lowest) for stream in streams])[code])
-        gone, at = np.flatnonzero(closes), np.flatnonzero(is_open & ~closes)
+        closes = ends <= _each(streams, code, {stream: ends_us.get(stream, NEVER) for stream in streams})
+        stays = ~closes
+        if len(parts) > self.rows:
+            is_open = self._is_open(ends, code, streams)
+            closes &= is_open
+            stays &= is_open
+        gone, at = np.flatnonzero(closes), np.flatnonzero(stays)
         if SPARSE * len(at) <= len(parts):
             return parts.take(gone), Layer.of(parts.take(at))
         return parts.take(gone), Layer(self.held, len(at), _ends(ends[at], code[at], streams))
 
-    def _is_open(self, parts: Parts, code: Ints, streams: Sequence[Stream]) -> Flags:
-        highest = np.iinfo(np.int64).max
-        found: Flags = parts.ends_us() >= np.array([self.open.get(stream, (highest, 0))[0] for stream in streams])[code]
+    def _is_open(self, ends: Ints, code: Ints, streams: Sequence[Stream]) -> Flags:
+        firsts = {stream: self.open.get(stream, (FOREVER, 0))[0] for stream in streams}
+        found: Flags = ends >= _each(streams, code, firsts)
         return found
 
-    def to_json(self) -> list[Any]:
-        return [len(self.held.to_bytes()), self.rows, [[*stream, *ends] for stream, ends in sorted(self.open.items())]]
+
+def _each(streams: Sequence[Stream], code: Ints, times: Mapping[Stream, int]) -> Ints | int:
+    """What each partial's stream has; one number where there is one stream only."""
+    found = [times[stream] for stream in streams]
+    return found[0] if len(found) == 1 else np.array(found)[code]
 
 
-def stored(layers: Sequence[Layer]) -> tuple[list[Any], bytes]:
-    """(JSON about them, their bytes)"""
-    return [layer.to_json() for layer in layers], b"".join(layer.held.to_bytes() for layer in layers)
+@dataclass(slots=True)
+class Leaving:
+    """Windows that have closed: what the layers held before, and how far each stream was closed then. So nothing is
+    written of them but what was written already, and whoever asks later merges the same partials again."""
+
+    rows: int = 0
+    """Windows, merged."""
+    layers: Sequence[Layer] = ()
+    """Those that hold some of them, as they were before."""
+    ends_us: Mapping[Stream, int] = field(default_factory=dict)
+    _parts: Parts | None = None
+    _table: pa.Table | None = None
+
+    @classmethod
+    def of(cls, parts: Parts | None) -> Leaving:
+        """All of these, one a window."""
+        if parts is None or not len(parts):
+            return cls()
+        layer = Layer.of(parts)
+        return cls(len(parts), [layer], last_ends([layer]), parts)
+
+    @property
+    def parts(self) -> Parts | None:
+        """None when there are none."""
+        if self._parts is None and self.rows:
+            self._parts = merged([gone for layer in self.layers if (gone := layer.close(self.ends_us)[0])])
+        return self._parts
+
+    @property
+    def table(self) -> pa.Table:
+        """PARTIAL"""
+        if self._table is None:
+            self._table = NO_PARTIALS if self.parts is None else self.parts.table()
+        return self._table
 
 
-def read(known: Sequence[Any], bodies: bytes) -> list[Layer]:
-    """The inverse of ``stored``; no layer is decoded."""
-    found, at, view = [], 0, memoryview(bodies)
-    for size, rows, ends in known:
-        still = {(domain, tenant): (first, last) for domain, tenant, first, last in ends}
-        found.append(Layer(Held(rows, body=view[at : at + size]), rows, still))
+def stored(layers: Sequence[Layer], leaving: Leaving) -> dict[str, Any]:
+    """JSON about the layers and about what has closed, and the bytes of both."""
+    held = {id(layer.held): layer.held for layer in (*layers, *leaving.layers)}
+    places = {name: place for place, name in enumerate(held)}
+    bodies = [one.to_bytes() for one in held.values()]
+
+    def about(some: Sequence[Layer]) -> list[Any]:
+        return [[places[id(one.held)], one.rows, _pairs(one.open)] for one in some]
+
+    ends = [[*stream, us] for stream, us in sorted(leaving.ends_us.items())] if leaving.rows else []
+    return {
+        "layers": about(layers),
+        "outbox": leaving.rows,
+        "outbox_layers": about(leaving.layers),
+        "outbox_ends": ends,
+        "bodies": [len(body) for body in bodies],
+        "layer_bytes": b"".join(bodies),
+    }
+
+
+def read(known: Mapping[str, Any]) -> tuple[list[Layer], Leaving]:
+    """The inverse of ``stored``; nothing is decoded."""
+    held, at, view = [], 0, memoryview(known["layer_bytes"])
+    for size in known["bodies"]:
+        held.append(Held(body=view[at : at + size]))
         at += size
-    return found
+
+    def layers(some: Sequence[Any]) -> list[Layer]:
+        return [Layer(held[place], rows, _unpaired(ends)) for place, rows, ends in some]
+
+    ends_us = {(domain, tenant): us for domain, tenant, us in known["outbox_ends"]}
+    return layers(known["layers"]), Leaving(known["outbox"], layers(known["outbox_layers"]), ends_us)
+
+
+def _pairs(ends: Mapping[Stream, tuple[int, int]]) -> list[list[Any]]:
+    return [[*stream, *pair] for stream, pair in sorted(ends.items())]
+
+
+def _unpaired(raw: Sequence[Any]) -> dict[Stream, tuple[int, int]]:
+    return {(domain, tenant): (first, last) for domain, tenant, first, last in raw}
 
 
 def laid(layers: Sequence[Layer], parts: Sequence[Parts]) -> list[Layer]:
@@ -109,11 +182,15 @@ def laid(layers: Sequence[Layer], parts: Sequence[Parts]) -> list[Layer]:
     return [*found[:at], Layer.of(merged([layer.parts() for layer in found[at:]]))]
 
 
-def closed(layers: Sequence[Layer], ends_us: Mapping[Stream, int]) -> tuple[Parts | None, list[Layer]]:
-    """(windows that close, merged; layers of those that stay open)."""
-    found = [layer.close(ends_us) for layer in layers]
-    gone = [parts for parts, _ in found if parts is not None and len(parts)]
-    return (merged(gone) if gone else None), [layer for _, layer in found if layer is not None]
+def closed(layers: Sequence[Layer], ends_us: Mapping[Stream, int]) -> tuple[Leaving, list[Layer]]:
+    """(windows that close, layers of those that stay open)."""
+    found = [(layer, *layer.close(ends_us)) for layer in layers]
+    touched = [(layer, parts) for layer, parts, _ in found if parts is not None and len(parts)]
+    left = [layer for _, _, layer in found if layer is not None]
+    if not touched:
+        return Leaving(), left
+    parts = merged([parts for _, parts in touched])
+    return Leaving(len(parts), [layer for layer, _ in touched], ends_us, parts), left
 
 
 def open_parts(layers: Sequence[Layer]) -> Parts | None:

@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from levada.aggregate import late, latest, layers
-from levada.aggregate.held import NO_PARTIALS, Held
 from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
-from levada.aggregate.layers import Layer, Stream
+from levada.aggregate.layers import NO_PARTIALS, Layer, Leaving, Stream
 from levada.aggregate.watching import Watched
 from levada.core import columns
 from levada.core.checkpoint import Checkpoint
@@ -42,7 +41,7 @@ class AggregateState:
     """Number of the emission in the outbox; each commit that closes windows takes the next one."""
     layers: list[Layer] = field(default_factory=list)
     """Open windows, not merged."""
-    leaving: Held = field(default_factory=Held)
+    leaving: Leaving = field(default_factory=Leaving)
     """Closed windows that may not have been emitted yet: emitted only after this state is committed."""
     latest: pa.Table = field(default_factory=lambda: NO_LATEST)
     """Newest states of entities that may not have been emitted yet, beside the outbox."""
@@ -93,7 +92,7 @@ class AggregateState:
 
     def clear_outbox(self) -> None:
         """All that was in it has been emitted."""
-        self.leaving, self.latest = Held(), NO_LATEST
+        self.leaving, self.latest = Leaving(), NO_LATEST
         self.watched.clear()
 
     def add(self, made: Windowed) -> None:
@@ -111,8 +110,8 @@ class AggregateState:
 
     def close(self, ends_us: dict[Stream, int]) -> None:
         """Move open windows that end at or before their stream's watermark to the outbox, as the next emission."""
-        closed, self.layers = layers.closed(self.layers, ends_us)
-        self.leaving = Held.of(closed)
+        self.leaving, self.layers = layers.closed(self.layers, ends_us)
+        closed = self.leaving.parts
         if closed is None:
             return
         self.generation += 1
@@ -123,7 +122,6 @@ class AggregateState:
                 self.counters.setdefault(name, Counter())["closed"] += count
 
     def to_checkpoint(self) -> Checkpoint:
-        known, bodies = layers.stored(self.layers)
         header = {
             "mark": str(self.mark),
             "fences": self.fences.to_bytes(),
@@ -132,13 +130,10 @@ class AggregateState:
             "generation": self.generation,
             "counters": {name: dict(sorted(c.items())) for name, c in sorted(self.counters.items())},
             "open": self.open_rows,
-            "layers": known,
-            "layer_bytes": bodies,
-            "outbox": self.leaving.rows,
-            "outbox_bytes": self.leaving.to_bytes(),
             "latest": self.latest.num_rows,
             "updated_s": self.updated_s,
             "inherited": self.inherited,
+            **layers.stored(self.layers, self.leaving),
         }
         tables = {"latest": self.latest, "late": self.late, **self.watched.tables()}
         return Checkpoint(header, {name: columns.compact(table) for name, table in tables.items() if table.num_rows})
@@ -146,14 +141,15 @@ class AggregateState:
     @classmethod
     def from_checkpoint(cls, saved: Checkpoint) -> AggregateState:
         head = saved.header
+        known, leaving = _layers(saved)
         return cls(
             mark=int(head["mark"]),
             fences=RowFences.from_bytes(head["fences"]),
             highest_us=_unpaired(head["highest_us"]),
             forced_us=_unpaired(head["forced_us"]),
             generation=int(head["generation"]),
-            layers=_layers(saved),
-            leaving=_leaving(saved),
+            layers=known,
+            leaving=leaving,
             latest=saved.tables.get("latest", NO_LATEST),
             late=saved.tables.get("late", NO_LATE),
             counters={name: Counter(c) for name, c in head["counters"].items()},
@@ -169,26 +165,20 @@ OF_PARTIALS = ("open", "outbox")
 
 def open_of(saved: Checkpoint) -> pa.Table:
     """Open windows (PARTIAL) of a shard's checkpoint, merged."""
-    found = layers.open_parts(_layers(saved))
+    found = layers.open_parts(_layers(saved)[0])
     return NO_PARTIALS if found is None else found.table()
 
 
 def outbox_of(saved: Checkpoint) -> pa.Table:
     """Closed windows (PARTIAL) of a shard's checkpoint that may not have been emitted yet."""
-    return _leaving(saved).table
+    return _layers(saved)[1].table
 
 
-def _leaving(saved: Checkpoint) -> Held:
-    if "outbox_bytes" in saved.header:
-        return Held(saved.header["outbox"], body=saved.header["outbox_bytes"])
-    return Held.of(Parts.of(saved.tables["outbox"]))
-
-
-def _layers(saved: Checkpoint) -> list[Layer]:
-    if "layers" in saved.header:
-        return layers.read(saved.header["layers"], saved.header["layer_bytes"])
-    old = Parts.of(saved.tables["open"])
-    return layers.laid([], [old] if len(old) else [])
+def _layers(saved: Checkpoint) -> tuple[list[Layer], Leaving]:
+    if "bodies" in saved.header:
+        return layers.read(saved.header)
+    old, leaving = (Parts.of(saved.tables[name]) for name in OF_PARTIALS)
+    return layers.laid([], [old] if len(old) else []), Leaving.of(leaving)
 
 
 def _pairs(times: dict[Stream, int]) -> list[list[Any]]:

@@ -60,7 +60,7 @@ def _window(rows: pa.Table, kind: Kind, domain: Domain, state: AggregateState, n
             behind = late.noted(partials, highest_us=known_us, lateness_s=domain.lateness_s, now_s=now_s)
             if behind is not None:
                 made.late.append(behind)
-                made.counts[kind.domain]["late"] += int(partials.numbers["late"].sum())
+                made.counts[kind.domain]["late"] += int(partials["late"].sum())
     if kind.is_event and domain.latest:
         made.latest.append(latest.newest(rows.drop_columns(OPENED), domain))
     # a clock that runs ahead moves the watermark no further than to now: others' rows are not late because of it

@@ -42,13 +42,24 @@ def _log_gamma(error: float) -> float:
     return math.log1p(error) - math.log1p(-error)
 
 
+def scale_of(error: float) -> tuple[float, int]:
+    """(what a logarithm is multiplied by to give a bin's number, what is added to that)"""
+    return 1 / _log_gamma(error), offset_of(error)
+
+
+def logarithms(values: Floats) -> Floats:
+    """Natural logarithms of n magnitudes; that of zero is the lowest of all."""
+    numbers = np.abs(values)
+    with np.errstate(divide="ignore"):
+        np.log(numbers, out=numbers)
+    return numbers
+
+
 def keys_of(values: Floats, error: float) -> Ints:
     """Keys of the bins that n finite values lie in."""
-    offset = offset_of(error)
-    numbers = np.abs(values)
-    with np.errstate(divide="ignore"):  # zero: its logarithm is the lowest of all, its key 0
-        np.log(numbers, out=numbers)
-    numbers *= 1 / _log_gamma(error)
+    inverse, offset = scale_of(error)
+    numbers = logarithms(values)
+    numbers *= inverse
     np.ceil(numbers, out=numbers)
     numbers += offset
     np.maximum(numbers, 0, out=numbers)

@@ -17,9 +17,10 @@ from levada.core import columns
 from levada.core.errors import ConfigError
 
 MAGIC = b"LVC1"
-VERSION = 3
-READABLE = (2, 3)
-"""Version 3 keeps open windows of aggregate in layers, beside the tables; what is not asked for reads as before."""
+VERSION = 4
+READABLE = (2, 4)
+"""Version 4 keeps windows of aggregate in layers, beside the tables; what is not asked for reads as before. (Version 3
+was never released.)"""
 MAX_TABLE_BYTES = 1 << 31
 SMALL_BYTES = 2048
 ZSTD_LEVEL = -1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from levada.core import bins, columns
 from levada.core.bins import Bins
-from levada.core.groups import Ints
+from levada.core.groups import Floats, Ints
 from levada.core.records import SERIES, TEXT, TIME
 from levada.core.vectors import Coded, coded, flat, joined, to_arrow, to_numpy
 
@@ -49,15 +49,25 @@ PARTIAL = pa.schema(
 Without a value (count 0), min, max, mean, first, last are null and sum, m2 are 0."""
 
 TEXTS = tuple(f.name for f in PARTIAL if f.type == TEXT)
-NUMBERS = tuple(f.name for f in PARTIAL if f.type in (TIME, pa.int32(), pa.int64(), pa.float64()))
+WHOLE = (
+    *("count", "missing", "late", "first_time", "first_row", "last_time", "last_row"),
+    *("window_start", "width_s"),
+)
+REAL = ("sum", "min", "max", "mean", "mean_low", "m2", "first", "last", "bin_error")
+"""Columns of whole and of real numbers, in the order that the kernels know (native/kernels.h)."""
+
+
+_TYPES = {f.name: f.type for f in PARTIAL}
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """n partials. Nulls are NaN in floats, NO_TIME in times, -1 in codes of texts."""
 
-    numbers: dict[str, NDArray[Any]]
-    """Columns of NUMBERS."""
+    whole: Ints
+    """Columns of WHOLE: [9, n]."""
+    real: Floats
+    """Columns of REAL: [9, n]."""
     texts: dict[str, Coded]
     """Columns of TEXTS."""
     bins: Bins
@@ -65,14 +75,25 @@ class Parts:
     """Column ``distinct_sketch``."""
 
     def __len__(self) -> int:
-        return len(self.numbers["count"])
+        return int(self.whole.shape[1])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column of WHOLE or REAL."""
+        found: NDArray[Any] = self.whole[WHOLE.index(name)] if name in WHOLE else self.real[REAL.index(name)]
+        return found
 
     @classmethod
     def of(cls, table: pa.Table) -> Parts:
         """Of PARTIAL rows; further columns are dropped."""
         table = conform(table)
+        whole = np.empty((len(WHOLE), table.num_rows), np.int64)
+        real = np.empty((len(REAL), table.num_rows))
+        for block, names in ((whole, WHOLE), (real, REAL)):
+            for row, name in zip(block, names, strict=True):
+                row[:] = to_numpy(table[name])
         return cls(
-            {name: to_numpy(table[name]) for name in NUMBERS},
+            whole,
+            real,
             {name: coded([table[name]]) for name in TEXTS},
             Bins.of_arrow(table["bin_keys"], table["bin_counts"]),
             flat(table["distinct_sketch"]),
@@ -83,16 +104,17 @@ class Parts:
         arrays: dict[str, Any] = {name: text.array() for name, text in self.texts.items()}
         arrays |= dict(zip(("bin_keys", "bin_counts"), self.bins.to_arrow(), strict=True))
         arrays["distinct_sketch"] = self.sketches
-        numbers = self.numbers
-        made = [to_arrow(numbers[f.name], f.type) if f.name in numbers else arrays[f.name] for f in PARTIAL]
-        return pa.Table.from_arrays(made, schema=PARTIAL)
+        arrays |= {name: to_arrow(row, _TYPES[name]) for name, row in zip(WHOLE, self.whole, strict=True)}
+        arrays |= {name: to_arrow(row, pa.float64()) for name, row in zip(REAL, self.real, strict=True)}
+        return pa.Table.from_arrays([arrays[name] for name in _TYPES], schema=PARTIAL)
 
     def take(self, at: Ints) -> Parts:
         """Those at these places; views where they stand in one piece."""
         if len(at) and int(at[-1]) - int(at[0]) + 1 == len(at) and (at[1:] > at[:-1]).all():
             return self._piece(int(at[0]), int(at[-1]) + 1)
         return Parts(
-            {name: values[at] for name, values in self.numbers.items()},
+            self.whole[:, at],
+            self.real[:, at],
             {name: text.take(at) for name, text in self.texts.items()},
             self.bins.take(at),
             self.sketches.take(pa.array(at)),
@@ -100,15 +122,16 @@ class Parts:
 
     def _piece(self, start: int, end: int) -> Parts:
         return Parts(
-            {name: values[start:end] for name, values in self.numbers.items()},
-            {name: Coded(text.codes[start:end], text.dictionary) for name, text in self.texts.items()},
+            self.whole[:, start:end],
+            self.real[:, start:end],
+            {name: text.piece(start, end) for name, text in self.texts.items()},
             self.bins.piece(start, end),
             self.sketches[start:end],
         )
 
     def ends_us(self) -> Ints:
         """End of each window, microseconds since 1970."""
-        found: Ints = self.numbers["window_start"] + self.numbers["width_s"].astype(np.int64) * 1_000_000
+        found: Ints = self["window_start"] + self["width_s"] * 1_000_000
         return found
 
 
@@ -117,7 +140,8 @@ def concat(parts: Sequence[Parts]) -> Parts:
     if len(parts) == 1:
         return parts[0]
     return Parts(
-        {name: np.concatenate([one.numbers[name] for one in parts]) for name in NUMBERS},
+        np.concatenate([one.whole for one in parts], axis=1),
+        np.concatenate([one.real for one in parts], axis=1),
         {name: joined([one.texts[name] for one in parts]) for name in TEXTS},
         Bins.concat([one.bins for one in parts]),
         pa.concat_arrays([one.sketches for one in parts]),

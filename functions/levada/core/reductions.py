@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levada.core.groups import Floats, Ints, heads_of, stable_order
-from levada.core.vectors import NO_TIME, Coded, ranks_of
+from levada.core.vectors import NO_TIME
 
 LATEST = np.iinfo(np.int64).max
 PACKED_BITS = 62
@@ -135,7 +135,7 @@ def _mean(base: Floats, shift: Floats, count: Ints) -> dict[str, Floats]:
     return {"mean": mean, "mean_low": np.where(np.isfinite(low), low, 0.0)}
 
 
-def pick(times: Ints, sequence: Coded, row: Ints, group: Ints, n: int, *, last: bool) -> Ints:
+def pick(times: Ints, rank: NDArray[Any], row: Ints, group: Ints, n: int, *, last: bool) -> Ints:
     """Which partial of each group has the earliest (or latest) time, sequence number, row; NO_TIME counts for none."""
     if last:
         best = np.full(n, NO_TIME)
@@ -147,12 +147,19 @@ def pick(times: Ints, sequence: Coded, row: Ints, group: Ints, n: int, *, last: 
     tied = np.flatnonzero(times == best[group])
     found = np.empty(n, np.int64)
     if len(tied) > n:
-        rank = ranks_of(Coded(sequence.codes[tied], sequence.dictionary))
-        tied = tied[np.lexsort((row[tied], rank, group[tied]))]
+        tied = tied[np.lexsort((row[tied], rank[tied], group[tied]))]
         starts = heads_of(group[tied])
         tied = tied[(np.append(starts[1:], len(tied)) - 1) if last else starts]
     found[group[tied]] = tied
     return found
+
+
+def lowest_at(values: NDArray[Any], group: Ints, n: int) -> Ints:
+    """Where the smallest of each of n groups stands."""
+    hits = np.flatnonzero(values == lowest(values, group, n)[group])
+    at = np.empty(n, np.int64)
+    at[group[hits]] = hits
+    return at
 
 
 def settled(group: Ints, n: int, keys: tuple[NDArray[Any], ...]) -> Ints | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ def to_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 FEW = 512
 """So many texts are put together sooner by Python than by Arrow's kernels."""
+SHORT = 64
+"""And so many compared, for a kernel's call costs as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,54 +76,100 @@ class Coded:
 
     codes: NDArray[np.int32]
     dictionary: pa.Array
+    same: bool = False
+    """All codes are 0, and nobody writes to them: most parts of most series' names are the same in all rows."""
+    ascending: bool = False
+    """The dictionary is known to be in ascending order."""
+
+    @classmethod
+    def constant(cls, n: int, dictionary: pa.Array) -> Coded:
+        """n times the only text."""
+        return cls(_zeros(n), dictionary, True)
 
     def take(self, at: NDArray[Any]) -> Coded:
         """The texts at these places."""
-        return Coded(self.codes[at], self.dictionary)
+        return (
+            Coded.constant(len(at), self.dictionary)
+            if self.same
+            else Coded(self.codes[at], self.dictionary, False, self.ascending)
+        )
+
+    def piece(self, start: int, end: int) -> Coded:
+        """The texts from one place to another."""
+        return Coded(self.codes[start:end], self.dictionary, self.same, self.ascending)
 
     def array(self) -> pa.DictionaryArray:
         """As Arrow has them."""
         codes = np.ascontiguousarray(self.codes, np.int32)
-        absent = codes < 0
         valid = None
-        if absent.any():
+        if not self.same and (absent := codes < 0).any():
             codes = np.where(absent, np.int32(0), codes)
             valid = pa.py_buffer(np.packbits(~absent, bitorder="little"))
         indices = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
         return pa.DictionaryArray.from_arrays(indices, self.dictionary, safe=False)
 
 
+_shared = [np.zeros(0, np.int32)]
+
+
+def _zeros(n: int) -> NDArray[np.int32]:
+    """n zeros that all columns share."""
+    if len(_shared[0]) < n:
+        _shared[0] = np.zeros(max(n, 1 << 14), np.int32)
+        _shared[0].flags.writeable = False
+    return _shared[0][:n]
+
+
 def joined(texts: Sequence[Coded]) -> Coded:
     """One below the other, with codes that are equal for equal texts; at least one."""
     first = texts[0].dictionary
     if all(one.dictionary is first or one.dictionary.equals(first) for one in texts[1:]):
-        return Coded(np.concatenate([one.codes for one in texts]), first)
+        if all(one.same for one in texts):
+            return Coded.constant(sum(len(one.codes) for one in texts), first)
+        return Coded(np.concatenate([one.codes for one in texts]), first, False, texts[0].ascending)
     if sum(len(one.dictionary) for one in texts) > FEW:
         return coded([one.array() for one in texts])
     places: dict[str, int] = {}
     found = []
     for one in texts:
-        known = [places.setdefault(text, len(places)) for text in one.dictionary.to_pylist()]
-        found.append(np.array([*known, -1], np.int32)[one.codes])  # the last is that of code -1
-    return Coded(np.concatenate(found), pa.array(list(places), pa.string()))
+        place = [places.setdefault(text, len(places)) for text in one.dictionary.to_pylist()]
+        found.append(np.array([*place, -1], np.int32)[one.codes])  # the last is that of code -1
+    known = list(places)
+    codes, ascending = np.concatenate(found), all(a < b for a, b in pairwise(known))
+    return Coded(codes, pa.array(known, pa.string()), False, ascending)
 
 
 def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
     """Text columns, one below the other, with codes that are equal for equal texts."""
     chunks = [chunk for column in columns for chunk in ([column] if isinstance(column, pa.Array) else column.chunks)]
-    chunks = [chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode() for chunk in chunks]
+    chunks = [chunk if isinstance(chunk, pa.DictionaryArray) else chunk.dictionary_encode() for chunk in chunks]
     if not chunks:
         return Coded(np.empty(0, np.int32), pa.array([], pa.string()))
     first = chunks[0].dictionary
     if any(chunk.dictionary is not first and not chunk.dictionary.equals(first) for chunk in chunks[1:]):
         chunks = pa.chunked_array(chunks).unify_dictionaries().chunks
         first = chunks[0].dictionary
+    if len(first) == 1 and not any(chunk.null_count for chunk in chunks):
+        return Coded.constant(sum(len(chunk) for chunk in chunks), first)
     found = [_codes(chunk.indices) for chunk in chunks]
     codes = found[0] if len(found) == 1 else np.concatenate(found)
-    if len(first) > 1 and len(unique := first.dictionary_encode().dictionary) != len(first):  # a text stands twice
-        places = to_numpy(first.dictionary_encode().indices)
-        return Coded(np.where(codes < 0, -1, places[codes]).astype(np.int32), unique)
+    if _ascending(first):
+        return Coded(codes, first, False, True)
+    encoded = first.dictionary_encode()
+    if len(encoded.dictionary) < len(first):  # a text stands twice
+        places = to_numpy(encoded.indices)
+        return Coded(np.where(codes < 0, -1, places[codes]).astype(np.int32), encoded.dictionary)
     return Coded(codes, first)
+
+
+def _ascending(texts: pa.Array) -> bool:
+    """Each is more than the one before."""
+    n = len(texts)
+    if texts.null_count:
+        return False
+    if n <= SHORT:
+        return all(a < b for a, b in pairwise(texts.to_pylist()))
+    return bool(pc.all(pc.less(texts.slice(0, n - 1), texts.slice(1))).as_py())
 
 
 def _codes(indices: pa.Array) -> NDArray[np.int32]:
@@ -131,9 +180,9 @@ def _codes(indices: pa.Array) -> NDArray[np.int32]:
 
 def ranks_of(texts: Coded) -> NDArray[Any]:
     """n int32: the place of each text among the distinct texts in ascending order, from 1 on; nulls rank 0."""
-    n = len(texts.dictionary)
-    if n < 2 or pc.all(pc.less(texts.dictionary.slice(0, n - 1), texts.dictionary.slice(1))).as_py():
+    if texts.ascending or _ascending(texts.dictionary):
         return texts.codes + 1
+    n = len(texts.dictionary)
     order = to_numpy(pc.sort_indices(texts.dictionary).cast(pa.int64()))
     place = np.zeros(n + 1, np.int32)  # the last is that of code -1
     place[order] = np.arange(1, n + 1, dtype=np.int32)

@@ -54,13 +54,17 @@ def test_what_closes_and_what_stays_open_is_the_merge_of_all_its_partials(batche
         for one in range(len(parts)):
             table = parts.table().slice(one, 1)
             model[key(table.to_pylist()[0])].append(table)
-        known = layers.read(*layers.stored(layers.laid(known, [parts])))
         ends: dict[Stream, int] = {} if until_s is None else {("", tenant): until_s * US}
 
-        gone, known = layers.closed(known, ends)
+        gone, left = layers.closed(layers.laid(known, [parts]), ends)
+        known, again = layers.read(layers.stored(left, gone))
 
+        assert again.rows == gone.rows
+        assert again.table.to_pylist() == gone.table.to_pylist(), (
+            "what a crash leaves to the next invocation is what the first had seen"
+        )
         wanted = [one for one in model if until_s is not None and one[0] == tenant and one[2] + 60 <= until_s]
-        _same(gone, [table for one in wanted for table in model.pop(one)])
+        _same(again.parts, [table for one in wanted for table in model.pop(one)])
         assert sum(layer.rows for layer in known) >= len(model)
         assert bool(known) == bool(model)
     _same(layers.open_parts(known), [table for tables in model.values() for table in tables])
@@ -79,6 +83,16 @@ def _same(found: Parts | None, tables: list[pa.Table]) -> None:
         for name in ("sum", "mean", "m2"):
             want = expected[one][name]
             assert row[name] == want or math.isclose(row[name], want, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_what_has_closed_is_written_only_as_the_layers_that_hold_it() -> None:
+    (layer,) = layers.laid([], [Parts.of(partials(rows_of(500)))])
+
+    gone, left = layers.closed([layer], {("", ""): 600 * US})
+
+    stored = layers.stored(left, gone)
+    assert (gone.rows, left) == (500, [])
+    assert stored["bodies"] == [len(layer.held.to_bytes())]
 
 
 def rows_of(count: int, first: int = 0) -> list[Row]:
