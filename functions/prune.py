@@ -2,7 +2,7 @@
 
 python3 prune.py target FUNCTION ARTIFACTS_DIR    prints "<python version> <architecture>" of the function being built
 python3 prune.py prune FOLDER                     removes what no function needs at run time, fixes every timestamp
-python3 prune.py code FOLDER                      the same timestamps for our own code, and no compiled files
+python3 prune.py code FOLDER                      the same timestamps for our own code, without .pyc files and C sources
 
 Standard library only: it runs in whatever Python `sam build` finds.
 """
@@ -116,6 +116,8 @@ def prune(folder: Path) -> None:
 def code(folder: Path) -> None:
     for path in list(folder.rglob("__pycache__")):
         shutil.rmtree(path)
+    for path in list(folder.rglob("*.[ch]")):
+        path.unlink()
     fix_times(folder)
 
 

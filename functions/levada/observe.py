@@ -58,6 +58,15 @@ def log(service: str, context: object, **fields: Any) -> None:
     logger(service).info("done", extra=extra)
 
 
+@cache
+def announce_kernels(service: str, why_not: str) -> None:
+    """One line per process: whether the compiled kernels do the work, or numpy and why (a reason, or "")."""
+    if why_not:
+        logger(service).warning("kernels", extra={"kernels": "numpy", "reason": why_not})
+    else:
+        logger(service).info("kernels", extra={"kernels": "compiled"})
+
+
 def directive(names: Iterable[str], now_ms: int) -> dict[str, Any]:
     """What tells CloudWatch which fields of this line are metrics, by function.
 

@@ -18,6 +18,10 @@ from levadactl.errors import StateError
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 GROUP = re.compile(r"(?m)^GROUP_(\w+) = (\w+)$")
+COMPILED = re.compile(r"(?m)^COMPILED = ([\w ]+)$")
+NOT_COMPILED = "kernels: not compiled"
+"""How functions/kernels.py begins the line that says that an artifact goes without compiled kernels."""
+UNDEPLOYED = {".pyc", ".pyo", ".c", ".h"}
 CODE = "levada"
 """The package of ours in every artifact; everything else in one is dependencies."""
 
@@ -57,6 +61,12 @@ def groups(functions: Path) -> dict[str, str]:
     return found
 
 
+def compiled_groups(functions: Path) -> set[str]:
+    """Dependency groups whose artifacts carry the compiled kernels, as functions/Makefile has it."""
+    found = COMPILED.search((functions / "Makefile").read_text())
+    return set(found[1].split()) if found else set()
+
+
 def artifacts(
     root: Path, names: Iterable[str], *, python: str, architecture: str, on_step: Callable[[str], None]
 ) -> Code:
@@ -81,7 +91,7 @@ def artifacts(
         group = group_of[name]
         if group not in built:
             on_step(f"building {group} for python{python} {architecture}")
-            archive = _artifact(root, name, group, python, architecture)
+            archive = _artifact(root, name, group, python, architecture, on_step)
             digest = _digest(archive)
             built[group] = f"{digest}.zip"
             objects[built[group]] = archive.read_bytes
@@ -92,7 +102,9 @@ def artifacts(
     return Code(objects=objects, keys=keys, sha256=total)
 
 
-def _artifact(root: Path, name: str, group: str, python: str, architecture: str) -> Path:
+def _artifact(
+    root: Path, name: str, group: str, python: str, architecture: str, on_step: Callable[[str], None]
+) -> Path:
     """Build one function; returns its zip. Dependencies are zipped once per lock, code every time."""
     home = root / ".aws-sam" / "packages" / f"{python}-{architecture}"
     folder, archive = home / group, home / f"{group}.zip"
@@ -105,6 +117,9 @@ def _artifact(root: Path, name: str, group: str, python: str, architecture: str)
     if ran.returncode != 0:
         words = [line for line in ran.stderr.splitlines() if line.strip() and not line.startswith("make")]
         raise StateError(f"{name} cannot be built: {words[-1] if words else 'make failed'}")
+    for line in ran.stdout.splitlines():
+        if line.startswith(NOT_COMPILED):
+            on_step(line)
     dependencies = _dependencies_zip(root, folder, f"{group}-{python}-{architecture}", group, python)
     shutil.copyfile(dependencies, archive)
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=6) as opened:
@@ -133,7 +148,7 @@ def _files(folder: Path) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".pyc", ".pyo"}
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in UNDEPLOYED
     )
     if not found:
         raise StateError(f"{folder} holds no code to deploy")

@@ -23,8 +23,11 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
+from levada.core.native import file_name
 from levadactl.cases import CASES
+from levadactl.embedded.state import project_root
 from levadactl.embedded.templates import read_template
+from levadactl.packaging import compiled_groups, groups
 
 MIB = 1024 * 1024
 # Unzipped MiB: what was measured (docs/adr/0001) and 15 % for a release or two. Lambda's own limit is 250.
@@ -37,6 +40,8 @@ BUDGETS_MIB = {
     "ArchiveFunction": 190,
 }
 RUNS = 3
+KERNELS = Path("levada", "core", "native")
+"""Of an artifact: where its compiled kernels lie."""
 
 # What the Lambda runtime brings along; an artifact may import these and nothing else from outside itself.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
@@ -62,6 +67,11 @@ try:
 except Exception as err:
     found["answer"], found["error"] = str(err), type(err).__name__
 found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+try:
+    from levada.core import native
+    found["kernels"] = native.problem() or "compiled"
+except ImportError as err:
+    found["kernels"] = str(err)
 found["modules"] = sorted({"pandas", "awswrangler", "numpy", "pyarrow"} & set(sys.modules))
 print(json.dumps(found))
 """
@@ -114,15 +124,24 @@ def targets(build_graph: Path) -> dict[str, tuple[str, str]]:
 
 
 def wrong_libraries(folder: Path, runtime: str, architecture: str) -> list[str]:
-    """Extension modules that are for another Python or another machine than the function runs on."""
+    """Extension modules and kernels that are for another Python or another machine than the function runs on."""
     tag = "cpython-" + runtime.removeprefix("python").replace(".", "")
     machine = {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
-    wrong = []
+    kernels = [path for path in (folder / KERNELS).glob("kernels-*") if path.name != file_name("Linux", machine)]
+    wrong = [f"{path.relative_to(folder)} is not for {architecture}" for path in sorted(kernels)]
     for path in sorted(folder.rglob("*.so")):
         found = re.search(r"\.(cpython-\d+)-(\w+)-linux", path.name)
         if found and (found[1], found[2]) != (tag, machine):
             wrong.append(f"{path.relative_to(folder)} is not for {runtime} on {architecture}")
     return wrong
+
+
+def without_kernels(folder: Path, group: str, architecture: str) -> list[str]:
+    """What is wrong where an artifact goes without the compiled kernels that functions/Makefile gives its group."""
+    wanted = group in compiled_groups(project_root() / "functions")
+    name = file_name("Linux", {"x86_64": "x86_64", "arm64": "aarch64"}[architecture])
+    there = (folder / KERNELS / name).is_file()
+    return ["has no compiled kernels: make kernels, make build"] if wanted and not there else []
 
 
 def interpreter(runtime: str) -> str | None:
@@ -158,6 +177,7 @@ def inspect(function: str, handler: str, folder: Path, target: tuple[str, str]) 
     size = size_bytes(folder)
     budget = BUDGETS_MIB[function] * MIB
     problems = wrong_libraries(folder, runtime, architecture)[:3]
+    problems += without_kernels(folder, groups(project_root() / "functions")[function], architecture)
     if size > budget:
         problems.append(f"{size / MIB:.1f} MiB is over its budget of {BUDGETS_MIB[function]} MiB")
     seconds = peak = None
@@ -172,6 +192,8 @@ def inspect(function: str, handler: str, folder: Path, target: tuple[str, str]) 
         else:
             seconds, peak = (statistics.median(one[name] for one in runs) for name in ("import_s", "peak_mib"))
             problems += _calls(function, case.error, runs[0])
+            if any((folder / KERNELS).glob("kernels-*")) and runs[0]["kernels"] != "compiled":
+                problems.append(f"has kernels that it cannot use: {runs[0]['kernels']}")
     return Artifact(
         function=function,
         handler=handler,

@@ -68,6 +68,15 @@ def test_an_artifact_does_its_work_on_a_stack(
     assert "pandas" not in found["modules"]
 
 
+@pytest.mark.parametrize("function", ["AggregateFunction", "ArchiveFunction", "QueryFunction"])
+def test_an_artifact_computes_with_the_kernels_it_brings(built: dict[str, tuple[str, str]], function: str) -> None:
+    case = next(case for case in CASES if case.function == function and case.alone)
+
+    found = sizes.probe(sys.executable, BUILD / function, f"{HANDLERS[function]}.handler", case.build(), sizes.SETTINGS)
+
+    assert found["kernels"] == "compiled"
+
+
 @pytest.mark.parametrize("function", ["IngestHttpFunction", "ArchiveFunction"])
 def test_building_twice_from_nothing_gives_the_same_bytes(tmp_path: Path, function: str) -> None:
     """The archive's group holds every package of the others."""

@@ -47,6 +47,18 @@ def test_what_is_no_number_or_has_no_known_name_is_a_field_only(capsys: pytest.C
     assert (line["path"], line["status"], line["rows"], line["late"]) == ("/healthz", 200, "many", True)
 
 
+def test_whether_kernels_are_compiled_is_said_once_and_loudly_only_where_they_are_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    observe.announce_kernels.cache_clear()
+    for why_not in ("", "", "is damaged", "is damaged"):
+        observe.announce_kernels("aggregate", why_not)
+
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["level"], first["message"], first["kernels"]) == ("INFO", "kernels", "compiled")
+    assert (second["level"], second["kernels"], second["reason"]) == ("WARNING", "numpy", "is damaged")
+
+
 def test_lag_is_the_age_of_the_oldest_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("levada.observe.time.time", lambda: 1_000.0)
 

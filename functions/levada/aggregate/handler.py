@@ -15,11 +15,11 @@ from typing import Any
 from levada.aggregate import stage
 from levada.aggregate.emit import Emitted
 from levada.aggregate.watching import Alerting
-from levada.core import kinesis_event, retention
+from levada.core import kinesis_event, native, retention
 from levada.core.retention import Keep
 from levada.domains.declaration import Domain
 from levada.domains.registry import enabled
-from levada.observe import lag_s, log
+from levada.observe import announce_kernels, lag_s, log
 from levada.wiring import Deps, deps
 
 
@@ -28,6 +28,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     batch = kinesis_event.parse(event)
     if batch is None:
         return {"batchItemFailures": []}
+    announce_kernels("aggregate", native.problem())
     summary = stage.run(batch, stage_deps(deps()))
     log("aggregate", context, shard=batch.shard_id, lag_s=lag_s(batch.arrived_s), **asdict(summary))
     return {"batchItemFailures": []}

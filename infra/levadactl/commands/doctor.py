@@ -107,7 +107,7 @@ def _lint(path: Path, as_json: bool) -> None:
 def examine(folder: Path) -> Iterator[Finding]:
     """All checks, in the order in which a reader should act on them."""
     checks: tuple[Callable[[Path], Iterator[Finding]], ...] = (
-        _python, _dependencies, _folder, _disk, _clock, _names, _environment, _stack, _localstack, _ports,
+        _python, _dependencies, _kernels, _folder, _disk, _clock, _names, _environment, _stack, _localstack, _ports,
         _leftovers,
     )  # fmt: skip
     for check in checks:
@@ -140,13 +140,22 @@ def _dependencies(_: Path) -> Iterator[Finding]:
         yield Finding("dependencies", "warn", "no pyproject.toml with pinned versions here", "run this in the project")
 
 
+def _kernels(_: Path) -> Iterator[Finding]:
+    from levada.core import native
+
+    if why_not := native.problem():
+        yield Finding("kernels", "warn", f"numpy does it, slower: {why_not}", "make kernels")
+    else:
+        yield Finding("kernels", "ok", "compiled")
+
+
 def pinned(pyproject: Path) -> dict[str, str]:
     """Name and version of each package that the project pins to run (its tools for developers are left out)."""
     try:
         extras = tomllib.loads(pyproject.read_text())["project"]["optional-dependencies"]
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return {}
-    requirements = [text for extra, texts in extras.items() if extra != "dev" for text in texts]
+    requirements = [text for extra, texts in extras.items() if extra not in ("dev", "native") for text in texts]
     return {match[1]: match[2] for text in requirements if (match := re.match(r"([\w.-]+)==([\w.]+)$", text))}
 
 

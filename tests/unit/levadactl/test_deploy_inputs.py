@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from levada.core import native
 from levadactl.deploy import read_parameters
 from levadactl.embedded.templates import read_template, with_code, with_media_types
 from levadactl.errors import StateError
 from levadactl.packaging import code_zip
+from tests.conftest import ROOT
 
 TEMPLATE = """
 Transform: AWS::Serverless-2016-10-31
@@ -50,12 +54,34 @@ def test_another_line_gives_other_bytes(tmp_path: Path) -> None:
     assert code_zip(one) != code_zip(two)
 
 
-def test_only_the_package_goes_in_and_no_caches(tmp_path: Path) -> None:
+def test_only_the_package_goes_in_with_its_kernels_and_neither_caches_nor_c(tmp_path: Path) -> None:
     root = package(tmp_path, {"__init__.py": "", "__pycache__/x.pyc": "", "clean/handler.py": "", "py.typed": ""})
+    package(
+        tmp_path, {"core/native/rows.c": "", "core/native/kernels.h": "", "core/native/kernels-linux-x86_64.so": ""}
+    )
     (tmp_path / "Makefile").write_text("")
 
     with zipfile.ZipFile(io.BytesIO(code_zip(root))) as archive:
-        assert archive.namelist() == ["levada/__init__.py", "levada/clean/handler.py", "levada/py.typed"]
+        assert archive.namelist() == [
+            "levada/__init__.py",
+            "levada/clean/handler.py",
+            "levada/core/native/kernels-linux-x86_64.so",
+            "levada/py.typed",
+        ]
+
+
+def test_the_embedded_stack_gets_kernels_that_this_machine_can_load(tmp_path: Path) -> None:
+    if native.library() is None:
+        pytest.skip(f"{native.problem()}: make kernels")
+    with zipfile.ZipFile(io.BytesIO(code_zip(ROOT / "functions"))) as archive:
+        archive.extractall(tmp_path)
+    program = "from levada.core import native; print(native.__file__, native.problem() or 'compiled')"
+
+    command = [sys.executable, "-c", program]
+    env = {"PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+
+    assert ran.stdout.split() == [str(tmp_path / "levada" / "core" / "native" / "__init__.py"), "compiled"]
 
 
 def test_an_empty_package_is_not_deployed(tmp_path: Path) -> None:

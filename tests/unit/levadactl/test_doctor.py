@@ -116,6 +116,16 @@ def test_pinned_versions_come_from_the_project_without_its_tools(tmp_path: Path)
     assert pinned(path) == {"rich": "15.0.0"}
 
 
+def test_it_says_whether_the_compiled_kernels_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levada.core.native.problem", lambda: "")
+    assert [(one.level, one.found) for one in found(tmp_path, "kernels")] == [("ok", "compiled")]
+
+    monkeypatch.setattr("levada.core.native.problem", lambda: "kernels-x.so is not there")
+    (one,) = found(tmp_path, "kernels")
+    assert (one.level, one.advice) == ("warn", "make kernels")
+    assert "kernels-x.so is not there" in one.found
+
+
 def test_the_command_exits_with_1_when_a_check_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "stack.json").write_text("{")
 

@@ -20,6 +20,9 @@ build-%:
 \t@echo "$(LAMBDA_PYTHON) $(LAMBDA_ARCH)" > "$(ARTIFACTS_DIR)/dependency/target.txt"
 \t@touch "$(ARTIFACTS_DIR)/$(GROUP_$*).py"
 """
+UNCOMPILED = """
+\t@echo "kernels: not compiled, no ziglang"; echo "something else"
+"""
 NAMES = ("CleanFunction", "IngestFilesFunction", "QueryFunction")
 
 
@@ -64,6 +67,15 @@ def test_a_build_that_fails_says_which_function_and_why(project: Path) -> None:
 
     with pytest.raises(StateError, match=r"QueryFunction cannot be built: no lock for Python 3\.10"):
         build(project, "3.10")
+
+
+def test_a_build_without_kernels_is_said(project: Path) -> None:
+    makefile = project / "functions" / "Makefile"
+    makefile.write_text(MAKEFILE.rstrip("\n") + UNCOMPILED)
+    steps: list[str] = []
+    packaging.artifacts(project, NAMES[:1], python="3.12", architecture="arm64", on_step=steps.append)
+
+    assert steps == ["building columnar for python3.12 arm64", "kernels: not compiled, no ziglang"]
 
 
 def test_a_function_without_a_group_is_named(project: Path) -> None:
