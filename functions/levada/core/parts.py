@@ -57,7 +57,8 @@ REAL = ("sum", "min", "max", "mean", "mean_low", "m2", "first", "last", "bin_err
 """Columns of whole and of real numbers, in the order that the kernels know (native/kernels.h)."""
 
 
-_TYPES = {f.name: f.type for f in PARTIAL}
+_TYPES = {f.name: (f.type, np.int32 if f.type == pa.int32() else None) for f in PARTIAL}
+"""Of each column its type, and what its numbers must be made before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,12 @@ class Parts:
         arrays: dict[str, Any] = {name: text.array() for name, text in self.texts.items()}
         arrays |= dict(zip(("bin_keys", "bin_counts"), self.bins.to_arrow(), strict=True))
         arrays["distinct_sketch"] = self.sketches
-        arrays |= {name: to_arrow(row, _TYPES[name]) for name, row in zip(WHOLE, self.whole, strict=True)}
-        arrays |= {name: to_arrow(row, pa.float64()) for name, row in zip(REAL, self.real, strict=True)}
+        valued = bool(self["count"].all())  # then every window has a first and a last time
+        holes = [not valued] * len(WHOLE) + [bool(some) for some in np.isnan(self.real).any(axis=1)]
+        rows = zip((*WHOLE, *REAL), (*self.whole, *self.real), holes, strict=True)
+        for name, row, nulls in rows:
+            kind, dtype = _TYPES[name]
+            arrays[name] = to_arrow(row, kind) if nulls else _plain(row, kind, dtype)
         return pa.Table.from_arrays([arrays[name] for name in _TYPES], schema=PARTIAL)
 
     def take(self, at: Ints) -> Parts:
@@ -133,6 +138,11 @@ class Parts:
         """End of each window, microseconds since 1970."""
         found: Ints = self["window_start"] + self["width_s"] * 1_000_000
         return found
+
+
+def _plain(values: NDArray[Any], kind: pa.DataType, dtype: Any) -> pa.Array:
+    """Numbers of which none stands for null."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values, dtype))])
 
 
 def concat(parts: Sequence[Parts]) -> Parts:
