@@ -67,3 +67,28 @@ def test_what_is_no_kinesis_record_is_said_to_be_none(records: list[Any]) -> Non
 
 def test_no_records_is_no_batch() -> None:
     assert parse({"Records": []}) is None
+
+
+@pytest.mark.parametrize("name", ["partitionKey", "approximateArrivalTimestamp"])
+def test_a_field_that_a_later_record_lacks_is_missed_by_whoever_asks_for_it(name: str) -> None:
+    records = [_record(i) for i in range(3)]
+    del records[2]["kinesis"][name]
+    batch = parse({"Records": records})
+    assert batch is not None
+    column = batch.partition_keys if name == "partitionKey" else batch.arrived_s
+
+    assert column[1] in ("k1", 1.5)
+    for ask in (lambda: column[2], lambda: list(column), lambda: batch.record(2)):
+        with pytest.raises(ConfigError, match=f"not of Kinesis: KeyError '{name}'"):
+            ask()
+
+
+def test_arrivals_and_keys_are_the_same_one_by_one_and_together() -> None:
+    batch = parse({"Records": [_record(i) for i in (1, 0, 2)]})
+    assert batch is not None
+
+    one_by_one = [(batch.arrived_s[i], batch.partition_keys[i]) for i in range(len(batch))]
+
+    assert one_by_one == [(0.5, "k0"), (1.5, "k1"), (2.5, "k2")]
+    assert list(zip(batch.arrived_s, batch.partition_keys, strict=True)) == one_by_one
+    assert (batch.arrived_s[-1], len(batch.arrived_s)) == (2.5, 3)
