@@ -117,13 +117,16 @@ def _read_texts(good: Sequence[Any], loose: Sequence[int], reader: _Reader) -> d
     wrong: dict[int, str] = {}
     for (name, kind), field in zip(reader.kinds.items(), reader.fields, strict=True):
         texts = {at: text for at in loose if type(text := getattr(good[at], field)) is str} if kind == NUMBER else {}
-        if not texts:
-            continue
-        values, none = numbers.parse(pa.array(texts.values(), pa.string()), reader.domain)
-        for at, value in zip(texts, values.to_pylist(), strict=True):
-            setattr(good[at], field, value)
-        for at in compress(texts, none.to_pylist()):
-            wrong.setdefault(at, f"{name}={texts[at]!r}")
+        none = {at for at, text in texts.items() if numbers.is_word(text, reader.domain)}
+        rest = {at: text for at, text in texts.items() if at not in none}
+        if rest:
+            values, wrong_rest = numbers.parse(pa.array(rest.values(), pa.string()), reader.domain)
+            for at, value in zip(rest, values.to_pylist(), strict=True):
+                setattr(good[at], field, value)
+            none.update(compress(rest, wrong_rest.to_pylist()))
+        for at, text in texts.items():
+            if at in none:
+                wrong.setdefault(at, f"{name}={text!r}")
     return wrong
 
 

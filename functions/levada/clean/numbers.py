@@ -98,6 +98,14 @@ def _as_written(text: pa.Array, domain: Domain) -> tuple[pa.Array, pa.Array]:
     return values, pc.or_(wrong, none)
 
 
+_LETTER = re.compile("[A-DF-Za-df-z]")
+
+
+def is_word(text: str, domain: Domain) -> bool:
+    """Surely no number: a letter other than e stands in none, unless the domain says how its numbers are written."""
+    return not (domain.decimal or domain.affixes or domain.missing) and _LETTER.search(text) is not None
+
+
 def marked(text: pa.Array, domain: Domain) -> pa.Array:
     """Null for each of the domain's marks of a missing value."""
     if not domain.missing:

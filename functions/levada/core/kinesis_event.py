@@ -106,9 +106,9 @@ def parse(event: Mapping[str, Any]) -> Batch | None:
     if not raw:
         return None
     try:
-        batch, ids = _columns(raw)
-        if not _ascending(batch.sequences):
-            batch, ids = _columns(sorted(raw, key=lambda r: int(r["kinesis"]["sequenceNumber"])))
+        batch, ids, in_order = _columns(raw)
+        if not in_order:
+            batch, ids, _ = _columns(sorted(raw, key=lambda r: int(r["kinesis"]["sequenceNumber"])))
         int(batch.sequences[0]), float(batch.arrived_s[0])
     except (KeyError, TypeError, ValueError) as err:
         raise _not_of_kinesis(err) from err
@@ -122,19 +122,24 @@ _BLOCK = 512
 """Records that are taken apart at a time: few enough to stay in a core's own cache while field after field is."""
 
 
-def _columns(raw: list[Any]) -> tuple[Batch, list[str]]:
-    """(the batch, event ids among which every shard occurs that the batch holds)."""
+def _columns(raw: list[Any]) -> tuple[Batch, list[str], bool]:
+    """(the batch, event ids among which every shard of it occurs, whether the records are known to be in order)."""
     arrived, keys = _Field(raw, "approximateArrivalTimestamp"), _Field(raw, "partitionKey")
     batch = Batch(raw[0]["eventSourceARN"], raw[0]["eventID"][:_SHARD_LENGTH], [], arrived, [], keys)
     extremes: list[str] = []
+    edges: list[str] = []
+    in_order = True
     for start in range(0, len(raw), _BLOCK):
         block = raw[start : start + _BLOCK]
         kinesis = [record["kinesis"] for record in block]
-        batch.sequences.extend([record["sequenceNumber"] for record in kinesis])
+        sequences = [record["sequenceNumber"] for record in kinesis]
+        batch.sequences.extend(sequences)
+        in_order = in_order and _ascending(sequences)
+        edges += sequences[0], sequences[-1]
         batch.data.extend(_decoded([record["data"] for record in kinesis]))
         ids = sorted([record["eventID"] for record in block])  # nearly always in order already
         extremes += ids[0], ids[-1]  # all from one shard when these two are: what begins alike sorts together
-    return batch, extremes
+    return batch, extremes, in_order and _ascending(edges)
 
 
 def _decoded(texts: list[str]) -> list[bytes]:

@@ -40,6 +40,19 @@ def test_records_come_out_in_the_order_of_their_numbers(order: list[int], first:
     assert batch.record(0).sequence == expected[0]
 
 
+@pytest.mark.parametrize("at", [0, 510, 511, 512, 700, 1298])
+@pytest.mark.parametrize("lengthened", [False, True])
+def test_two_records_that_changed_places_come_out_in_order_wherever_they_stand(at: int, lengthened: bool) -> None:
+    first = FIRST if not lengthened else 10**20 - at - 1  # the number behind ``at`` has one digit more
+    order = list(range(1300))
+    order[at], order[at + 1] = order[at + 1], order[at]
+
+    batch = parse({"Records": [_record(first + i) for i in order]})
+
+    assert batch is not None
+    assert [int(s) - first for s in batch.sequences] == list(range(1300))
+
+
 @pytest.mark.parametrize("at", [0, 700, 1299])
 def test_one_record_of_another_shard_is_found_wherever_it_stands(at: int) -> None:
     records = [_record(FIRST + i, shard=3 if i == at else 2) for i in range(1300)]
