@@ -59,10 +59,10 @@ def log(service: str, context: object, **fields: Any) -> None:
 
 
 @cache
-def announce_kernels(service: str, why_not: str) -> None:
-    """One line per process: whether the compiled kernels do the work, or numpy and why (a reason, or "")."""
+def announce_kernels(service: str, why_not: str, twin: str = "numpy") -> None:
+    """One line per process: whether the compiled kernels do the work, or their twin and why (a reason, or "")."""
     if why_not:
-        logger(service).warning("kernels", extra={"kernels": "numpy", "reason": why_not})
+        logger(service).warning("kernels", extra={"kernels": twin, "reason": why_not})
     else:
         logger(service).info("kernels", extra={"kernels": "compiled"})
 

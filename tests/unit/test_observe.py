@@ -53,10 +53,12 @@ def test_whether_kernels_are_compiled_is_said_once_and_loudly_only_where_they_ar
     observe.announce_kernels.cache_clear()
     for why_not in ("", "", "is damaged", "is damaged"):
         observe.announce_kernels("aggregate", why_not)
+    observe.announce_kernels("clean", "is damaged", "pyarrow")
 
-    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    first, second, third = map(json.loads, capsys.readouterr().err.splitlines())
     assert (first["level"], first["message"], first["kernels"]) == ("INFO", "kernels", "compiled")
     assert (second["level"], second["kernels"], second["reason"]) == ("WARNING", "numpy", "is damaged")
+    assert (third["service"], third["kernels"]) == ("clean", "pyarrow")
 
 
 def test_lag_is_the_age_of_the_oldest_record(monkeypatch: pytest.MonkeyPatch) -> None:

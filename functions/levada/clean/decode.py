@@ -163,7 +163,7 @@ def singles(datas: Sequence[bytes], domains: Mapping[str, Domain], tenant: str) 
                 out.others.append(i)
             else:
                 known = UNKNOWN_DOMAIN if row.reason in AMBIGUOUS else name
-                out.bad.append((replace(row, row=i), known))
+                out.bad.append((BadRow(i, row.payload, row.reason, row.detail), known))
         out.rows.append((Decoded(name, tenant, rows), mine))
     return out
 

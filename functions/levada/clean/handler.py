@@ -11,9 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from levada.clean import stage
-from levada.core import kinesis_event
+from levada.core import kinesis_event, native
 from levada.domains.registry import enabled
-from levada.observe import lag_s, log
+from levada.observe import announce_kernels, lag_s, log
 from levada.wiring import Deps, deps
 
 
@@ -22,6 +22,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     batch = kinesis_event.parse(event)
     if batch is None:
         return {"batchItemFailures": []}
+    announce_kernels("clean", native.problem(), "pyarrow")
     summary = stage.run(batch, stage_deps(deps()))
     log("clean", context, shard=batch.shard_id, lag_s=lag_s(batch.arrived_s), **asdict(summary))
     return {"batchItemFailures": []}

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import compress
-from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -43,6 +42,8 @@ class _Reader:
     """For any object, and for those whose ``domain`` must not name another one."""
     fields: tuple[str, ...]
     """Attribute of each declared column, in order."""
+    pick: tuple[Callable[[Sequence[Any]], list[Any]], ...]
+    """What each of them is in all of some rows."""
     kinds: dict[str, str]
     """Declared columns, in order, with what they hold."""
     telling: tuple[str, ...]
@@ -102,8 +103,8 @@ def _block(objects: Sequence[bytes], reader: _Reader, *, own: bool) -> _Block:
         del good[at]
     before = [at - k for k, at in enumerate(failed)]  # how many good ones stand before each
     block = _Block([], failed, {at + bisect_right(before, at): why for at, why in wrong.items()})
-    for kind, field in zip(reader.kinds.values(), reader.fields, strict=True):
-        values = list(map(attrgetter(field), good))
+    for kind, pick in zip(reader.kinds.values(), reader.pick, strict=True):
+        values = pick(good)
         if kind == NUMBER:
             block.arrays.append(pa.array(values, pa.float64()))
         else:
@@ -116,19 +117,22 @@ def _read_texts(good: Sequence[Any], loose: Sequence[int], reader: _Reader) -> d
     wrong: dict[int, str] = {}
     for (name, kind), field in zip(reader.kinds.items(), reader.fields, strict=True):
         texts = {at: text for at in loose if type(text := getattr(good[at], field)) is str} if kind == NUMBER else {}
-        if not texts:
-            continue
-        values, none = numbers.parse(pa.array(texts.values(), pa.string()), reader.domain)
-        for at, value in zip(texts, values.to_pylist(), strict=True):
-            setattr(good[at], field, value)
-        for at in compress(texts, none.to_pylist()):
-            wrong.setdefault(at, f"{name}={texts[at]!r}")
+        none = {at for at, text in texts.items() if numbers.is_word(text, reader.domain)}
+        rest = {at: text for at, text in texts.items() if at not in none}
+        if rest:
+            values, wrong_rest = numbers.parse(pa.array(rest.values(), pa.string()), reader.domain)
+            for at, value in zip(rest, values.to_pylist(), strict=True):
+                setattr(good[at], field, value)
+            none.update(compress(rest, wrong_rest.to_pylist()))
+        for at, text in texts.items():
+            if at in none:
+                wrong.setdefault(at, f"{name}={text!r}")
     return wrong
 
 
 def _reader(domain: Domain) -> _Reader:
     kinds = domain.columns
-    fields = tuple(f"f{i}" for i in range(len(kinds)))
+    fields = tuple(map(FIELD.format, range(len(kinds))))
     rename = dict(zip(fields, kinds, strict=True))
     literal: Any = Literal  # a type made at run time is none that a type checker knows
 
@@ -148,8 +152,19 @@ def _reader(domain: Domain) -> _Reader:
         for named in (str, literal[domain.name])
     )
     # keeps the domain alive too, so that its id stays its own
-    made = _Reader(domain, (next(any_or_own), next(any_or_own)), fields, kinds, domain.telling)
+    pick = tuple(map(_picker, range(len(fields))))
+    made = _Reader(domain, (next(any_or_own), next(any_or_own)), fields, pick, kinds, domain.telling)
     return _readers.setdefault(id(domain), made)
+
+
+FIELD = "f{}"
+
+
+def _picker(i: int) -> Callable[[Sequence[Any]], list[Any]]:
+    """Field i of all rows: code that names its attribute looks it up in half the time of an ``attrgetter``."""
+    made: Callable[[Sequence[Any]], list[Any]]
+    made = eval(f"lambda rows: [row.{FIELD.format(i)} for row in rows]", {})  # noqa: S307  # a number and our own text
+    return made
 
 
 MANY = 64

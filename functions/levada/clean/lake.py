@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from levada.clean.shapes import Origin
 from levada.core import keys, parquet, quarantine
 from levada.core.keys import Span
-from levada.core.kinesis_event import Batch
+from levada.core.kinesis_event import Batch, microseconds
 from levada.core.packs import is_pack
 from levada.core.quarantine import Quarantined
 from levada.core.records import TIME
@@ -34,13 +34,14 @@ def bronze_object(domain: str, span: Span, batch: Batch, records: Sequence[int],
 
     The day in the key is that of the first one's arrival, UTC: a property of the record, so a retry gives the same.
     """
-    date = datetime.fromtimestamp(batch.arrived_s[records[0]], UTC).date().isoformat()
+    arrived, partition_keys = list(batch.arrived_s), list(batch.partition_keys)
+    date = datetime.fromtimestamp(arrived[records[0]], UTC).date().isoformat()
     table = pa.table(
         [
             pa.array([origin.shard] * len(records), pa.string()),
             pa.array([origin.sequences[i] for i in records], pa.string()),
-            pa.array([batch.arrived_us(i) for i in records], pa.int64()).cast(TIME),
-            pa.array([batch.partition_keys[i] for i in records], pa.string()),
+            pa.array([microseconds(arrived[i]) for i in records], pa.int64()).cast(TIME),
+            pa.array([partition_keys[i] for i in records], pa.string()),
             pa.array([origin.tenants[i] for i in records], pa.string()),
             pa.array([batch.data[i] for i in records], pa.binary()),
         ],

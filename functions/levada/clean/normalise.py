@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from math import isfinite
+from itertools import repeat
+from math import inf, isfinite, nan
 from typing import Any, NamedTuple
 
 import msgspec
@@ -271,15 +272,22 @@ def as_sent(table: pa.Table) -> list[bytes]:
 def _encoded(schema: pa.Schema, rows: Mapping[str, list[Any]], n: int) -> list[bytes]:
     sent = [field for field in schema if not field.name.startswith("__")]
     names = [field.name for field in sent]
-    exact = [_exact(rows[f.name]) if not pa.types.is_string(f.type) else rows[f.name] for f in sent]
+    exact = [_exact(rows[f.name]) if pa.types.is_floating(_value_type(f.type)) else rows[f.name] for f in sent]
     if not names:
         return [b"{}"] * n
-    return [_ENCODE(dict(zip(names, values, strict=True))) for values in zip(*exact, strict=True)]
+    return list(map(_ENCODE, map(dict, map(zip, repeat(names), zip(*exact, strict=True)))))
 
 
 def _exact(values: list[object]) -> list[object]:
     """NaN and infinity as they came: msgspec makes them null."""
-    return [msgspec.Raw(json.dumps(v)) if type(v) is float and not isfinite(v) else v for v in values]
+    return [_NO_NUMBERS[repr(v)] if type(v) is float and not isfinite(v) else v for v in values]
+
+
+_NO_NUMBERS = {repr(v): msgspec.Raw(json.dumps(v)) for v in (nan, inf, -inf)}
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 _ENCODE = msgspec.json.Encoder(enc_hook=str).encode

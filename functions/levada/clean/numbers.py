@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import columns
+from levada.core import columns, native
+from levada.core.native import texts as kernels
 from levada.core.records import Quality
 from levada.domains.declaration import Domain, Metric
 
@@ -29,13 +30,13 @@ MAX_JOINED_BYTES = 1 << 28
 
 def parse_all(found: Sequence[pa.Array], domain: Domain | None = None) -> list[tuple[pa.Array, pa.Array]]:
     """``parse`` of each column; those that are text in one go, for a kernel's call costs as much as 500 rows."""
-    texts = [i for i, column in enumerate(found) if pa.types.is_string(column.type)]
-    if len(texts) < 2 or sum(found[i].nbytes for i in texts) > MAX_JOINED_BYTES:
+    some = [i for i, column in enumerate(found) if pa.types.is_string(column.type)]
+    if len(some) < 2 or native.library() or sum(found[i].nbytes for i in some) > MAX_JOINED_BYTES:
         return [parse(column, domain) for column in found]
-    values, wrong = parse(pa.concat_arrays([found[i] for i in texts]), domain)
-    out = [parse(column, domain) if i not in texts else (column, column) for i, column in enumerate(found)]
+    values, wrong = parse(pa.concat_arrays([found[i] for i in some]), domain)
+    out = [parse(column, domain) if i not in some else (column, column) for i, column in enumerate(found)]
     start = 0
-    for i in texts:
+    for i in some:
         n = len(found[i])
         out[i] = values.slice(start, n), wrong.slice(start, n)
         start += n
@@ -53,9 +54,17 @@ def parse(column: pa.Array, domain: Domain | None = None) -> tuple[pa.Array, pa.
     text = column if column.type == kind else column.cast(kind)
     if domain is not None and (domain.decimal or domain.affixes or domain.missing):
         return _as_written(text, domain)
-    # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
     if len(text) <= FEW:
         return _of_few(text)
+    return kernels.read(text, kernels.NUMBER, pa.float64(), _of_column) or _of_column(text)
+
+
+def _of_column(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """What ``_of_any`` says, sooner where most of it is plain."""
+    if len(text) <= FEW:
+        return _of_few(text)
+    kind = text.type
+    # what keeps something when all that numbers are made of is cut off its ends is no plain number; nor is nothing
     plain = pc.and_not(columns.empty_texts(pc.ascii_trim(text, _IN_NUMBERS)), columns.empty_texts(text))
     odd = pc.invert(plain)
     if 2 * odd.true_count > len(text):
@@ -87,6 +96,14 @@ def _as_written(text: pa.Array, domain: Domain) -> tuple[pa.Array, pa.Array]:
         text = pc.if_else(wrong, nothing, text)
     values, none = parse(text)
     return values, pc.or_(wrong, none)
+
+
+_LETTER = re.compile("[A-DF-Za-df-z]")
+
+
+def is_word(text: str, domain: Domain) -> bool:
+    """Surely no number: a letter other than e stands in none, unless the domain says how its numbers are written."""
+    return not (domain.decimal or domain.affixes or domain.missing) and _LETTER.search(text) is not None
 
 
 def marked(text: pa.Array, domain: Domain) -> pa.Array:

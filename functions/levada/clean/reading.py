@@ -167,7 +167,7 @@ def _plain(plain: Sequence[int], to: _Sorting) -> None:
         where = pa.array([plain[i] for i in mine], pa.int32()).take(index) if plain != mine else index
         rows = one.rows.drop_columns([INDEX]).append_column(REC, where)
         rows = rows.append_column(ROW, columns.zeros(rows.num_rows, pa.int32()))
-        out.records.setdefault(one.domain, []).extend(where.to_pylist())
+        out.records.setdefault(one.domain, []).extend(columns.to_ints(where))
         to.decoded.setdefault(one.domain, []).append((-1, Decoded(one.domain, one.tenant, rows)))
     for bad, domain in found.bad:
         out.bad.append((Refused(plain[bad.row], 0, None, bad.payload, bad.reason, bad.detail), domain))

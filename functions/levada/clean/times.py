@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from levada.clean import time_forms
 from levada.core import columns, timetexts
+from levada.core.native import texts as kernels
 from levada.core.records import TIME
 from levada.domains.declaration import Time
 
@@ -37,21 +38,31 @@ def parse(texts: Sequence[pa.Array], spec: Time) -> tuple[pa.Array, pa.Array]:
         (timestamps us UTC, null where there is none; booleans, true where text is there that is no time).
         All columns empty: no time and no fault, the row is undated.
     """
+    form = _kernel_form(spec)
+    if form is not None and len(texts) == 1:
+        found = kernels.read(texts[0], form, TIME, lambda odd: _of_distinct([odd], spec, None))
+        if found is not None:
+            return found
+    return _of_distinct(texts, spec, form)
+
+
+def _of_distinct(texts: Sequence[pa.Array], spec: Time, form: kernels.Form | None) -> tuple[pa.Array, pa.Array]:
+    """As ``parse``: thousands of series share a time, so each text is read once, by a kernel where there is a form."""
     coded = [columns.coded(text) for text in texts]
     trimmed = [pc.utf8_trim_whitespace(c.dictionary) for c in coded]
     if len(coded) > 1:  # a date column and a time column, each with separators of its own taste
-        last = trimmed[-1] if any("%f" in form for form in spec.formats) else _separators(trimmed[-1], ":")
+        last = trimmed[-1] if any("%f" in one for one in spec.formats) else _separators(trimmed[-1], ":")
         trimmed = [*(_separators(t, "-") for t in trimmed[:-1]), last]
     joined, codes = trimmed[0], coded[0].indices
     for other, unique in zip(coded[1:], trimmed[1:], strict=True):
         joined, codes = _pairs(joined, codes, unique, other.indices)
-    times = _parse_unique(joined, spec)  # thousands of series share a time: each text is parsed once
-    found = times.take(codes)
+    times = _parse_unique(joined, spec, form)
+    rows = times.take(codes)
     if times.null_count:
         wrong = pc.and_not(pc.is_null(times), columns.empty_texts(pc.utf8_trim_whitespace(joined)))
         if wrong.true_count:
-            return found, wrong.take(codes)
-    return found, columns.zeros(len(codes), pa.bool_())
+            return rows, wrong.take(codes)
+    return rows, columns.zeros(len(codes), pa.bool_())
 
 
 def _pairs(left: pa.Array, i: pa.Array, right: pa.Array, j: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -67,19 +78,34 @@ def _separators(text: pa.Array, mark: str) -> pa.Array:
     return pc.replace_substring(pc.replace_substring(text, "/", "-"), ".", mark)
 
 
-def _parse_unique(texts: pa.Array, spec: Time) -> pa.Array:
-    """The first format that takes a text decides."""
+def _parse_unique(texts: pa.Array, spec: Time, form: kernels.Form | None) -> pa.Array:
+    """Times of n texts, null for those that are none. The first format that takes a text decides."""
+    if form is not None:
+        nowhere = columns.zeros(len(texts), pa.bool_())
+        found = kernels.read(texts, form, TIME, lambda odd: (_parse_unique(odd, spec, None), nowhere[: len(odd)]))
+        if found is not None:
+            return found[0]
     result = pa.nulls(len(texts), TIME)
-    for form in spec.tried:
+    for one in spec.tried:
         if not result.null_count and len(result):
             break
-        for parse_some in _parsers(form, spec.zone):
+        for parse_some in _parsers(one, spec.zone):
             if result.null_count == len(result):
                 result = parse_some(texts)
             elif result.null_count:
                 left = pc.is_null(result)
                 result = pc.replace_with_mask(result, left, parse_some(texts.filter(left)))
     return result
+
+
+@lru_cache(maxsize=64)
+def _kernel_form(spec: Time) -> kernels.Form | None:
+    """The form that a compiled kernel can read: of the first format, which nothing can be but a time of that."""
+    first = spec.tried[0]
+    alone = set(spec.tried) <= {first, "iso"}
+    if first == "iso":
+        return kernels.time_form("%Y-%m-%dT%H:%M:%SZ", alone=alone)
+    return kernels.time_form(first, alone=alone) if spec.zone == "UTC" else None
 
 
 def _parsers(form: str, zone: str) -> Iterator[Callable[[pa.Array], pa.Array]]:

@@ -89,11 +89,12 @@ def _look_at_batch(raw: bytes, kind: int, header: int, out: Frames) -> None:
         out.compressed = True
 
 
-def _fields(raw: bytes, at: int) -> tuple[int, ...]:
+def _fields(raw: bytes, at: int) -> tuple[int, int, int, int]:
     """Where the table that the offset at this place leads to has its first fields; 0 for those that it has not."""
     table = at + _U32.unpack_from(raw, at)[0]
     entries = table - _I32.unpack_from(raw, table)[0]
     if entries < 0:
         raise IndexError("a table's entries stand before the stream")
     n = min(_FIELDS, max(0, (_U16.unpack_from(raw, entries)[0] - 4) // 2))
-    return (*[table + offset if offset else 0 for offset in _OFFSETS[n].unpack_from(raw, entries + 4)], *_ABSENT[n])
+    a, b, c, d = _OFFSETS[n].unpack_from(raw, entries + 4) + _ABSENT[n]
+    return a and table + a, b and table + b, c and table + c, d and table + d

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.clean.numbers import FEW, judge, parse
+from bench.data import SENSORS
+from levada.clean.numbers import FEW, is_word, judge, parse
 from levada.core.records import Quality
 from levada.domains.declaration import Metric
 
@@ -72,6 +74,15 @@ def test_a_metric_without_limits_takes_any_number() -> None:
 
     assert values.to_pylist() == [-1e9, 1e9]
     assert quality.to_pylist() == [0, 0]
+
+
+@given(st.text(max_size=6) | st.floats().map(repr) | st.sampled_from(["1e5", "1E5", "nan", "inf", "0x1", "1.5 m"]))
+def test_what_is_said_to_be_a_word_is_no_number(text: str) -> None:
+    _, wrong = parse(pa.array([text]))
+
+    if is_word(text, SENSORS):
+        assert wrong.to_pylist() == [True]
+    assert not is_word(text, replace(SENSORS, affixes="m"))
 
 
 PIECES = [

@@ -63,3 +63,8 @@ def test_equal_texts_have_one_code(texts: pa.Array, expected: list[str]) -> None
     assert found.type == pa.dictionary(pa.int32(), pa.string())
     assert found.to_pylist() == expected
     assert len(set(found.indices.to_pylist())) == len(set(expected))
+
+
+def test_ints_of_a_column_are_those_of_its_slice() -> None:
+    assert columns.to_ints(pa.array([4, -5, 6, 7], pa.int32())[1:3]) == [-5, 6]
+    assert columns.to_ints(pa.array([], pa.int32())) == []

@@ -40,6 +40,19 @@ def test_records_come_out_in_the_order_of_their_numbers(order: list[int], first:
     assert batch.record(0).sequence == expected[0]
 
 
+@pytest.mark.parametrize("at", [0, 510, 511, 512, 700, 1298])
+@pytest.mark.parametrize("lengthened", [False, True])
+def test_two_records_that_changed_places_come_out_in_order_wherever_they_stand(at: int, lengthened: bool) -> None:
+    first = FIRST if not lengthened else 10**20 - at - 1  # the number behind ``at`` has one digit more
+    order = list(range(1300))
+    order[at], order[at + 1] = order[at + 1], order[at]
+
+    batch = parse({"Records": [_record(first + i) for i in order]})
+
+    assert batch is not None
+    assert [int(s) - first for s in batch.sequences] == list(range(1300))
+
+
 @pytest.mark.parametrize("at", [0, 700, 1299])
 def test_one_record_of_another_shard_is_found_wherever_it_stands(at: int) -> None:
     records = [_record(FIRST + i, shard=3 if i == at else 2) for i in range(1300)]
@@ -67,3 +80,28 @@ def test_what_is_no_kinesis_record_is_said_to_be_none(records: list[Any]) -> Non
 
 def test_no_records_is_no_batch() -> None:
     assert parse({"Records": []}) is None
+
+
+@pytest.mark.parametrize("name", ["partitionKey", "approximateArrivalTimestamp"])
+def test_a_field_that_a_later_record_lacks_is_missed_by_whoever_asks_for_it(name: str) -> None:
+    records = [_record(i) for i in range(3)]
+    del records[2]["kinesis"][name]
+    batch = parse({"Records": records})
+    assert batch is not None
+    column = batch.partition_keys if name == "partitionKey" else batch.arrived_s
+
+    assert column[1] in ("k1", 1.5)
+    for ask in (lambda: column[2], lambda: list(column), lambda: batch.record(2)):
+        with pytest.raises(ConfigError, match=f"not of Kinesis: KeyError '{name}'"):
+            ask()
+
+
+def test_arrivals_and_keys_are_the_same_one_by_one_and_together() -> None:
+    batch = parse({"Records": [_record(i) for i in (1, 0, 2)]})
+    assert batch is not None
+
+    one_by_one = [(batch.arrived_s[i], batch.partition_keys[i]) for i in range(len(batch))]
+
+    assert one_by_one == [(0.5, "k0"), (1.5, "k1"), (2.5, "k2")]
+    assert list(zip(batch.arrived_s, batch.partition_keys, strict=True)) == one_by_one
+    assert (batch.arrived_s[-1], len(batch.arrived_s)) == (2.5, 3)
