@@ -106,7 +106,7 @@ class Parts:
         arrays |= dict(zip(("bin_keys", "bin_counts"), self.bins.to_arrow(), strict=True))
         arrays["distinct_sketch"] = self.sketches
         valued = bool(self["count"].all())  # then every window has a first and a last time
-        holes = [not valued] * len(WHOLE) + [bool(some) for some in np.isnan(self.real).any(axis=1)]
+        holes = [not valued] * len(WHOLE) + np.logical_or.reduce(np.isnan(self.real), axis=1).tolist()
         rows = zip((*WHOLE, *REAL), (*self.whole, *self.real), holes, strict=True)
         for name, row, nulls in rows:
             kind, dtype = _TYPES[name]
