@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from levada.core.native import file_name
+from levada.core.native import file_name, fingerprint
 
 ZIGLANG = "0.17.1"
 SOURCES = Path(__file__).resolve().parent / "levada" / "core" / "native"
@@ -92,9 +92,11 @@ def compile_library(command: Sequence[str], sources: Path, machine: tuple[str, s
         made = Path(scratch, "library.so")
         kept = {name: value for name, value in os.environ.items() if name in KEPT}
         caches = {f"ZIG_{one}_CACHE_DIR": str(Path(scratch, "zig")) for one in ("GLOBAL", "LOCAL")}
+        which = ["-target", triple, f"-mcpu={cpu}", *FLAGS, *OF_SYSTEM[machine[0]]]
+        given = [f"-DLEVADA_SOURCES={fingerprint(sources)}", "-o", str(made), *names]
         ran = subprocess.run(
-            [*command, "-target", triple, f"-mcpu={cpu}", *FLAGS, *OF_SYSTEM[machine[0]], "-o", str(made), *names],
-            cwd=sources, env=kept | caches, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            [*command, *which, *given], cwd=sources, env=kept | caches,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         if ran.returncode != 0 or not made.is_file():
             raise NotCompiledError(f"{' '.join(command)} failed ({ran.returncode}):\n{ran.stdout.strip()}")

@@ -38,10 +38,10 @@ def compiler() -> list[str]:
 
 def compiled(text: str, folder: Path, machine: tuple[str, str] = ("linux", "x86_64")) -> Path:
     """One C file made a library, with the flags that the kernels are compiled with."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "one.c").write_text(text)
-    out = folder / "out.so"
-    script().compile_library(compiler(), folder, machine, out)
+    sources, out = folder / "c", folder / "out.so"
+    sources.mkdir(parents=True, exist_ok=True)
+    (sources / "one.c").write_text(text)
+    script().compile_library(compiler(), sources, machine, out)
     return out
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from levada.core import native
 from levadactl.errors import StateError
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -45,10 +46,14 @@ def code_only(functions: Path, names: Iterable[str]) -> Code:
 
 
 def code_zip(functions: Path) -> bytes:
-    """The package ``levada`` below ``functions`` as a zip; the same files always give the same bytes."""
+    """The package ``levada`` below ``functions`` as a zip; the same files always give the same bytes.
+
+    Kernels go with it only where they fit the C beside them: where the zip is unpacked nobody could tell any more.
+    """
+    kept = [path for path in _files(functions / CODE) if path.suffix != ".so" or native.load(path)[0] is not None]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        _add(archive, functions, _files(functions / CODE))
+        _add(archive, functions, kept)
     return buffer.getvalue()
 
 

@@ -115,7 +115,7 @@ def test_c_with_a_warning_does_not_compile_and_leaves_nothing(tmp_path: Path) ->
     with pytest.raises(script().NotCompiledError, match="unused"):
         compiled("static int nobody(void) { return 1; }\n", tmp_path)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["one.c"]
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_without_a_compiler_a_build_says_what_it_costs_and_how_to_get_one_and_goes_on(tmp_path: Path) -> None:

@@ -17,7 +17,11 @@ from tests.conftest import ROOT
 from tests.kernels_by_hand import SOURCES, compiled, compiler, script
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="headers are looked at on Linux only")
-ABI = f'__attribute__((visibility("default"))) long long levada_abi(void) {{ return {native.ABI}; }}\n'
+ABI = f"""
+#define EXPORT __attribute__((visibility("default")))
+EXPORT long long levada_abi(void) {{ return {native.ABI}; }}
+EXPORT long long levada_sources(void) {{ return LEVADA_SOURCES; }}
+"""
 
 
 @pytest.fixture
@@ -80,6 +84,20 @@ def test_a_library_of_another_age_is_refused(tmp_path: Path) -> None:
     other = compiled(ABI.replace(f"return {native.ABI}", "return 99"), tmp_path, script().machine_of("host"))
 
     assert native.load(other) == (None, f"out.so has interface 99, this version reads {native.ABI}")
+
+
+def test_a_library_of_other_c_than_lies_beside_it_is_refused(tmp_path: Path) -> None:
+    """After a change of a signature it would be called with arguments that it takes for others."""
+    library = compiled(ABI, tmp_path, script().machine_of("host"))
+    source = tmp_path / "c" / "one.c"
+    beside = library.rename(source.with_name(library.name))
+    assert native.load(beside)[1] == ""
+
+    source.write_text(ABI + "/* one line more */\n")
+
+    assert native.load(beside) == (None, "out.so was made of other C than lies beside it: make kernels")
+    source.unlink()
+    assert native.load(beside)[1] == "", "what is deployed has no C"
 
 
 def test_a_library_that_is_not_ours_is_refused(tmp_path: Path) -> None:

@@ -54,20 +54,15 @@ def test_another_line_gives_other_bytes(tmp_path: Path) -> None:
     assert code_zip(one) != code_zip(two)
 
 
-def test_only_the_package_goes_in_with_its_kernels_and_neither_caches_nor_c(tmp_path: Path) -> None:
+def test_only_the_package_goes_in_and_neither_caches_nor_c_nor_kernels_that_do_not_fit(tmp_path: Path) -> None:
     root = package(tmp_path, {"__init__.py": "", "__pycache__/x.pyc": "", "clean/handler.py": "", "py.typed": ""})
     package(
-        tmp_path, {"core/native/rows.c": "", "core/native/kernels.h": "", "core/native/kernels-linux-x86_64.so": ""}
+        tmp_path, {"core/native/rows.c": "", "core/native/kernels.h": "", "core/native/kernels-linux-x86_64.so": "?"}
     )
     (tmp_path / "Makefile").write_text("")
 
     with zipfile.ZipFile(io.BytesIO(code_zip(root))) as archive:
-        assert archive.namelist() == [
-            "levada/__init__.py",
-            "levada/clean/handler.py",
-            "levada/core/native/kernels-linux-x86_64.so",
-            "levada/py.typed",
-        ]
+        assert archive.namelist() == ["levada/__init__.py", "levada/clean/handler.py", "levada/py.typed"]
 
 
 def test_the_embedded_stack_gets_kernels_that_this_machine_can_load(tmp_path: Path) -> None:

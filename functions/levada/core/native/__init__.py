@@ -7,6 +7,7 @@ import ctypes
 import functools
 import platform
 import struct
+import zlib
 from pathlib import Path
 
 ABI = 1
@@ -31,6 +32,14 @@ def library() -> ctypes.CDLL | None:
     return _loaded()[0]
 
 
+def fingerprint(folder: Path) -> int:
+    """A number that changes with the C in a folder; 0 where there is none, as in what is deployed."""
+    found = 0
+    for path in sorted(folder.glob("*.[ch]")):
+        found = zlib.crc32(path.name.encode() + b"\0" + path.read_bytes(), found)
+    return found
+
+
 def load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     """The library at ``path``, or None and why not: missing, damaged, of another machine or of another age."""
     try:
@@ -43,12 +52,15 @@ def load(path: Path) -> tuple[ctypes.CDLL | None, str]:
         return None, f"{path.name} cannot be loaded: {wrong}"
     try:
         found = ctypes.CDLL(str(path))
-        abi = found.levada_abi
+        abi, sources = found.levada_abi, found.levada_sources
     except (OSError, AttributeError) as err:
         return None, f"{path.name} cannot be loaded: {err}"
-    abi.restype, abi.argtypes = ctypes.c_int64, []
+    for number in (abi, sources):
+        number.restype, number.argtypes = ctypes.c_int64, []
     if abi() != ABI:
         return None, f"{path.name} has interface {abi()}, this version reads {ABI}"
+    if (wanted := fingerprint(path.parent)) and sources() != wanted:
+        return None, f"{path.name} was made of other C than lies beside it: make kernels"
     return found, ""
 
 

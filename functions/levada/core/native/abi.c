@@ -1,2 +1,13 @@
-/* A number that changes with every signature of the library: a library of another age is refused when it is loaded. */
-__attribute__((visibility("default"))) long long levada_abi(void) { return 1; }
+#include "kernels.h"
+
+/* One more with every change of an exported function: a library of another age is refused when it is loaded. */
+EXPORT int64_t levada_abi(void)
+{
+    return 1;
+}
+
+/* Of which C this library was made (functions/kernels.py passes it): where the C lies beside, it must be the same. */
+EXPORT int64_t levada_sources(void)
+{
+    return LEVADA_SOURCES;
+}
