@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Runtime and instruction set of a build: make build PYTHON_VERSION=3.13 ARCHITECTURE=arm64
 PYTHON_VERSION ?= 3.12
 ARCHITECTURE ?= x86_64
-# Artifacts without compiled kernels are an error; KERNELS=optional leaves numpy to it where there is no compiler.
+# Artifacts without compiled kernels are an error; KERNELS=optional goes on where there is no compiler.
 KERNELS ?= required
 OVERRIDES := PythonVersion=$(PYTHON_VERSION) Architecture=$(ARCHITECTURE)
 
@@ -71,10 +71,10 @@ dev: .venv/.ready ## Make or refresh .venv from the lock, and compile the kernel
 	@touch $@
 
 NATIVE := functions/levada/core/native
-# What runs code: the environment, and the kernels of this machine. Without a compiler numpy does their work, so that is
-# a warning here; `make kernels` makes it an error.
+# What runs code: the environment, and the kernels of this machine. Without a compiler pyarrow and numpy do their work, so
+# that is a warning here; `make kernels` makes it an error.
 .venv/.ready: .venv/.stamp functions/kernels.py requirements/native.txt $(wildcard $(NATIVE)/*.[ch])
-	@$(MAKE) --no-print-directory kernels || echo "warning: no compiled kernels, aggregate runs on numpy, slower" \
+	@$(MAKE) --no-print-directory kernels || echo "warning: no compiled kernels, clean and aggregate are slower" \
 	  "(docs/troubleshooting.md#kernels); make kernels tries again" >&2
 	@touch $@
 

@@ -3,9 +3,9 @@
 python3 kernels.py build OUT_DIR [--target host|x86_64|arm64] [--required]
 
 The compiler is clang as the pip package ziglang brings it (`python -m ziglang cc`): of this interpreter, else of a
-.venv-native above OUT_DIR (`make kernels`). Without one a line says so and nothing is written, since numpy does the
-same work slower; --required makes that an error. C that does not compile always is one. What was done goes to stdout,
-which `sam build` shows; errors go to stderr.
+.venv-native above OUT_DIR (`make kernels`). Without one a line says so and nothing is written, since pyarrow and
+numpy do the same work slower; --required makes that an error. C that does not compile always is one. What was done
+goes to stdout, which `sam build` shows; errors go to stderr.
 
 Standard library only: it runs in whatever Python `sam build` finds.
 """
@@ -113,7 +113,7 @@ def build(folder: Path, target: str, *, required: bool) -> int:
         command = compiler(folder)
         if command is None:
             missing = (
-                f"kernels: not compiled, {sys.executable} has no ziglang: aggregate runs on numpy, slower."
+                f"kernels: not compiled, {sys.executable} has no ziglang: clean and aggregate are slower."
                 f" To change it: {sys.executable} -m pip install ziglang=={ZIGLANG}, or `make kernels` in the project"
             )
             print(missing, file=sys.stderr if required else sys.stdout)

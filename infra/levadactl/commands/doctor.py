@@ -144,7 +144,7 @@ def _kernels(_: Path) -> Iterator[Finding]:
     from levada.core import native
 
     if why_not := native.problem():
-        yield Finding("kernels", "warn", f"numpy does it, slower: {why_not}", "make kernels")
+        yield Finding("kernels", "warn", f"clean and aggregate are slower: {why_not}", "make kernels")
     else:
         yield Finding("kernels", "ok", "compiled")
 
