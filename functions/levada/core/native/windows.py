@@ -6,6 +6,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from levada.core import bins, groups
@@ -20,6 +21,7 @@ WORD = 8
 PICKS = 5
 ROOM_OF_WINDOW = 15
 _POINTER, _WHOLE = ctypes.c_void_p, ctypes.c_int64
+_INT64, _INT32, _FLOAT64, _BOOL = (np.dtype(kind) for kind in ("int64", "int32", "float64", "bool"))
 _Column = tuple[NDArray[Any] | None, Any]
 """Numbers, and the type that the kernels read."""
 
@@ -39,8 +41,8 @@ def windows(library: ctypes.CDLL, times: Ints, width_us: int, series: Ints, boun
     """As ``rowstats.windows``; None where a table of all possible windows would be too large."""
     n = len(times)
     places = max(groups.SMALL, groups.SPARSE * n)
-    group, table = np.empty(n, np.int64), np.empty(places, np.int32)
-    given = [_ready(times, np.int64), _ready(series, np.int64)]
+    group, table = np.empty(n, _INT64), np.empty(places, _INT32)
+    given = [_ready(times, _INT64), _ready(series, _INT64)]
     kernel = library.levada_groups
     kernel.restype = _WHOLE
     found = kernel(
@@ -53,20 +55,20 @@ def windows(library: ctypes.CDLL, times: Ints, width_us: int, series: Ints, boun
 def statistics(library: ctypes.CDLL, rows: Rows, n: int, asked: Asked) -> Statistics:
     """As ``rowstats.statistics``."""
     m = len(rows.group)
-    room = np.empty((PICKS + ROOM_OF_WINDOW) * n + 4 * m, np.int64)
-    whole, real = np.empty((len(WHOLE), n), np.int64), np.empty((len(REAL), n))
+    room = np.empty((PICKS + ROOM_OF_WINDOW) * n + 4 * m, _INT64)
+    whole, real = np.empty((len(WHOLE), n), _INT64), np.empty((len(REAL), n))
     keys_at = PICKS * n
     room_at = keys_at + 2 * m
     logs = bins.logarithms(rows.values) if asked.error > 0 else None
     scale = bins.scale_of(asked.error) if asked.error > 0 else (0.0, 0)
     watermark = NO_TIME if asked.watermark_us is None else asked.watermark_us
     columns: list[_Column] = [
-        (rows.group, np.int64),
-        (rows.values, np.float64),
-        (logs, np.float64),
-        (rows.times, np.int64),
+        (rows.group, _INT64),
+        (rows.values, _FLOAT64),
+        (logs, _FLOAT64),
+        (rows.times, _INT64),
     ]
-    columns += [(rows.rank, np.int32), (rows.row, np.int32), (rows.opened, np.int32)]
+    columns += [(rows.rank, _INT32), (rows.row, _INT32), (rows.opened, _INT32)]
     given = [_ready(*one) for one in columns]
     kernel = library.levada_rows
     kernel.restype = _WHOLE
@@ -88,17 +90,17 @@ def merged(library: ctypes.CDLL, parts: Partials, n: int) -> Merged:
     m, size = len(parts.group), len(parts.bins.keys)
     keys_at = PICKS * n
     room_at = keys_at + 2 * size
-    room = np.empty(room_at + 2 * m + 1 + n + 4 * size, np.int64)
-    whole, real = np.empty((len(WHOLE), n), np.int64), np.empty((len(REAL), n))
+    room = np.empty(room_at + 2 * m + 1 + n + 4 * size, _INT64)
+    whole, real = np.empty((len(WHOLE), n), _INT64), np.empty((len(REAL), n))
     lists = parts.bins
     columns: list[_Column] = [
-        (parts.group, np.int64),
-        (parts.whole, np.int64),
-        (parts.real, np.float64),
-        (parts.ranks, np.int32),
+        (parts.group, _INT64),
+        (parts.whole, _INT64),
+        (parts.real, _FLOAT64),
+        (parts.ranks, _INT32),
     ]
-    columns += [(lists.lengths, np.int64), (lists.keys, np.int64), (lists.counts, np.int64)]
-    columns.append((parts.known, np.bool_))
+    columns += [(lists.lengths, _INT64), (lists.keys, _INT64), (lists.counts, _INT64)]
+    columns.append((parts.known, _BOOL))
     given = [_ready(*one) for one in columns]
     kernel = library.levada_merge
     kernel.restype = _WHOLE
@@ -115,16 +117,19 @@ def merged(library: ctypes.CDLL, parts: Partials, n: int) -> Merged:
     return Merged(whole, real, one, first, last, opener, left)
 
 
-def _ready(values: NDArray[Any] | None, kind: Any) -> NDArray[Any] | None:
+def _ready(values: NDArray[Any] | None, dtype: np.dtype[Any]) -> NDArray[Any] | None:
     """As the kernels read them: of this type, in one piece, aligned."""
-    return None if values is None else np.require(values, kind, ("C", "A"))
+    if values is None or (values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned):
+        return values
+    return np.require(values, dtype, ("C", "A"))
 
 
 def _address(values: NDArray[Any] | None) -> Any:
-    return _POINTER(None if values is None else values.ctypes.data)
+    """Arrow finds it three times as fast as ``values.ctypes``."""
+    return None if values is None else _POINTER(pa.py_buffer(values).address)
 
 
 def _places(room: NDArray[Any], *at: int) -> list[Any]:
     """Addresses in one piece of memory, 8 bytes a place."""
-    base = room.ctypes.data
+    base = pa.py_buffer(room).address
     return [_POINTER(base + one * WORD) for one in at]
