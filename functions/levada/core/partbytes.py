@@ -2,8 +2,8 @@
 
 ``<length of the packed part><length of it compressed><LZ4 of one MessagePack array><floats>``, lengths of 4 bytes. What
 is equal in all rows is written once, integers as their distance from the lowest in as few bytes as that takes, a text
-as its place in a dictionary that rows use at least half of. Floats stay as they are: no codec finds much in them.
-A third of what an Arrow stream under zstd costs to write, and half to read. Gold and readers have Arrow.
+as its place in a dictionary that is short, or that rows use at least half of. Floats stay as they are: no codec finds
+much in them. A third of what an Arrow stream under zstd costs to write, and half to read. Gold and readers have Arrow.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ UNSIGNED = ((0xFF, np.dtype("u1")), (0xFFFF, np.dtype("<u2")), (0xFFFF_FFFF, np.
 WIDE = np.dtype("<i8")
 FLOAT = np.dtype("<f8")
 HEAD = 8
+SHORT = 64
+"""Dictionaries of so many texts stay as they are."""
 _CODEC = pa.Codec("lz4")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -104,7 +106,7 @@ def _text(text: Coded) -> tuple[Column, int, Any, Any, bool]:
     if text.same:
         one = texts[0].as_py().encode()
         return ("", 0, b""), 1, np.array([0, len(one)], np.int32).data, one, True
-    if len(texts) > 1:
+    if len(texts) > SHORT:
         used = np.zeros(len(texts) + 1, bool)  # the last is that of code -1
         used[codes] = True
         if 2 * np.count_nonzero(used[:-1]) < len(texts):

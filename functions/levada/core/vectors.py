@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from ctypes import c_int64, c_void_p
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from levada.core import native
 
 _DTYPES: dict[pa.DataType, Any] = {
     pa.int8(): np.int8,
@@ -153,7 +156,7 @@ def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
         return Coded.constant(sum(len(chunk) for chunk in chunks), first)
     found = [_codes(chunk.indices) for chunk in chunks]
     codes = found[0] if len(found) == 1 else np.concatenate(found)
-    if _ascending(first):
+    if is_ascending(first):
         return Coded(codes, first, False, True)
     encoded = first.dictionary_encode()
     if len(encoded.dictionary) < len(first):  # a text stands twice
@@ -162,13 +165,17 @@ def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
     return Coded(codes, first)
 
 
-def _ascending(texts: pa.Array) -> bool:
+def is_ascending(texts: pa.Array) -> bool:
     """Each is more than the one before."""
     n = len(texts)
     if texts.null_count:
         return False
     if n <= SHORT:
         return all(a < b for a, b in pairwise(texts.to_pylist()))
+    if (library := native.library()) is not None and texts.type == pa.string():
+        _, places, characters = texts.buffers()
+        at = c_void_p(places.address + 4 * texts.offset)
+        return bool(library.levada_ascending(c_int64(n), at, c_void_p(characters.address if characters else None)))
     return bool(pc.all(pc.less(texts.slice(0, n - 1), texts.slice(1))).as_py())
 
 
@@ -180,7 +187,7 @@ def _codes(indices: pa.Array) -> NDArray[np.int32]:
 
 def ranks_of(texts: Coded) -> NDArray[Any]:
     """n int32: the place of each text among the distinct texts in ascending order, from 1 on; nulls rank 0."""
-    if texts.ascending or _ascending(texts.dictionary):
+    if texts.ascending or is_ascending(texts.dictionary):
         return texts.codes + 1
     n = len(texts.dictionary)
     order = to_numpy(pc.sort_indices(texts.dictionary).cast(pa.int64()))

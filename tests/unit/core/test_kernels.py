@@ -4,16 +4,18 @@ Skipped where no kernels were built."""
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from levada.core import bins, native, partstats, rowstats
+from levada.core import bins, native, partstats, rowstats, vectors
 from levada.core.bins import Bins
 from levada.core.parts import REAL, WHOLE
 from levada.core.partstats import FIRST, LAST, OPENED, Merged, Partials
@@ -178,3 +180,11 @@ def test_no_bit_of_a_merge_depends_on_the_order_of_the_partials(drawn: tuple[Par
         assert one.real[place].tobytes() == other.real[place].tobytes()
     np.testing.assert_array_equal(one.whole, other.whole)
     same_bins(one.bins, other.bins)
+
+
+@compiled
+@given(st.lists(st.text(max_size=4), min_size=vectors.SHORT, max_size=100), st.booleans(), st.integers(0, 10))
+def test_texts_are_known_to_ascend_compiled_and_by_arrow(texts: list[str], ordered: bool, first: int) -> None:
+    some = pa.array(sorted(set(texts)) if ordered else texts, pa.string())[first:]
+
+    assert vectors.is_ascending(some) == all(a < b for a, b in pairwise(some.to_pylist()))
