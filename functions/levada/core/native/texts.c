@@ -58,6 +58,40 @@ static int64_t days(int64_t year, int64_t month, int64_t day)
     return era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
 }
 
+typedef uint8_t block_t __attribute__((vector_size(16)));
+
+static block_t load(const uint8_t *at)
+{
+    block_t out;
+    __builtin_memcpy(&out, at, sizeof out);
+    return out;
+}
+
+/* Does one of 16 bytes lie below its least, or more above it than it may? */
+static int strays(const uint8_t *at, const uint8_t *least, const uint8_t *above)
+{
+    uint64_t found[2];
+    block_t wrong = (block_t)(load(at) - load(least) > load(above));
+    __builtin_memcpy(found, &wrong, sizeof found);
+    return (found[0] | found[1]) != 0;
+}
+
+/* The same of `width` bytes; of 16 and more the last 16 are looked at as one, though some were before. */
+static int any_strays(const uint8_t *at, const uint8_t *least, const uint8_t *above, int64_t width)
+{
+    int64_t i = 0;
+    int wrong = 0;
+    for (; i + 16 <= width; i += 16)
+        wrong |= strays(at + i, least + i, above + i);
+    if (width >= 16 && i < width) {
+        wrong |= strays(at + width - 16, least + width - 16, above + width - 16);
+        i = width;
+    }
+    for (; i < width; i++)
+        wrong |= (uint8_t)(at[i] - least[i]) > above[i];
+    return wrong;
+}
+
 static int64_t two(const uint8_t *at)
 {
     return 10 * (at[0] - '0') + (at[1] - '0');
@@ -71,12 +105,7 @@ static int moment(const uint8_t *at, const uint8_t *end, const uint8_t *form, in
     static const uint8_t LENGTHS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const uint8_t *least = form + LEAST, *above = least + width;
     int64_t part[PARTS];
-    uint8_t wrong = 0;
-    if (end - at != width)
-        return ODD;
-    for (int64_t i = 0; i < width; i++)
-        wrong |= (uint8_t)(at[i] - least[i]) > above[i];
-    if (wrong)
+    if (end - at != width || any_strays(at, least, above, width))
         return ODD;
     for (int i = 0; i < PARTS; i++)
         part[i] = form[i] < width ? two(at + form[i]) : 0;
