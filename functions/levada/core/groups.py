@@ -91,7 +91,7 @@ def codes_of_series(texts: dict[str, Coded], n: int) -> tuple[Ints, int]:
     Args:
         texts: the columns of SERIES.
     """
-    code, bound = np.zeros(n, np.int64), 1
+    code, bound = np.broadcast_to(np.int64(0), n), 1
     for name in SERIES:
         if len(texts[name].dictionary) > 1:
             code, bound = combine(code, bound, ranks_of(texts[name]), len(texts[name].dictionary) + 1)
