@@ -73,9 +73,9 @@ def compiler(near: Path) -> list[str] | None:
     """The command of the C compiler, or None where there is none."""
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
-    folders = [near.absolute(), *near.absolute().parents]
-    found = next((path for one in folders if (path := one / ".venv-native" / "bin" / "python").is_file()), None)
-    return [str(found), "-m", "ziglang", "cc"] if found else None
+    made = (folder / ".venv-native" for folder in (near.absolute(), *near.absolute().parents))
+    found = next((one for one in made if (one / ".stamp").is_file()), None)  # the stamp: it was made to the end
+    return [str(found / "bin" / "python"), "-m", "ziglang", "cc"] if found else None
 
 
 def compile_library(command: Sequence[str], sources: Path, machine: tuple[str, str], out: Path) -> None:

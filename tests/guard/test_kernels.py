@@ -129,6 +129,14 @@ def test_without_a_compiler_a_build_says_what_it_costs_and_how_to_get_one_and_go
     assert not (tmp_path / "out").exists()
 
 
+def test_a_compiler_that_was_half_installed_is_none(tmp_path: Path) -> None:
+    (tmp_path / ".venv-native" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv-native" / "bin" / "python").symlink_to(sys.executable)
+
+    assert run("build", tmp_path / "out", "--target", "arm64").returncode == 0
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_a_compiler_a_build_that_must_have_kernels_fails(tmp_path: Path) -> None:
     ran = run("build", tmp_path / "out", "--target", "x86_64", "--required")
 
