@@ -11,6 +11,8 @@ from levada.domains.declaration import EVENT_PARTS, EVENT_TEXTS, JSON, KEY_PARTS
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 DAY_S = 86_400
+LEAST_ERROR = 1e-6
+"""Of quantiles: keys of finer bins would not fit into 32 bits, see ``core/bins.py``."""
 EVENT_NAMES = ("time", "domain", "tenant", "site", "unit", *EVENT_PARTS, "quality")
 IDENTITY_NAMES = ("shard", "sequence", "source", "position", "row", "item", "at", "series")
 
@@ -81,8 +83,8 @@ def _numbers(domain: Domain) -> Iterator[str]:
         yield f"thousands={domain.thousands!r}: decimal={domain.decimal!r} must be named, and be another"
     if clash := sorted(set(domain.affixes + domain.thousands) & set("0123456789+-eE")):
         yield f"affixes, thousands: {''.join(clash)!r} must not be part of a number"
-    if not 0 <= domain.quantile_error < 0.5:
-        yield f"quantile_error={domain.quantile_error}: must be from 0 to 0.5"
+    if domain.quantile_error and not LEAST_ERROR <= domain.quantile_error < 0.5:
+        yield f"quantile_error={domain.quantile_error}: must be 0 for no quantiles, or from {LEAST_ERROR} to below 0.5"
     names = [metric.name for metric in domain.metrics.values()]
     if domain.long is None and len(set(names)) != len(names):
         yield f"metrics={names}: each metric name may stand once"

@@ -29,6 +29,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"keep_h": {"rows": 1}}, "keep_h: 'rows' must be one of raw,"),
     ({"keep_h": {"raw": -1}}, "keep_h: raw=-1: must be 0"),
     ({"quantile_error": 0.7}, "quantile_error=0.7"),
+    ({"quantile_error": 1e-7}, "quantile_error=1e-07: must be 0 for no quantiles, or from 1e-06 to below 0.5"),
     ({"decimal": ";"}, "decimal=';'"),
     ({"thousands": ","}, "thousands=','"),
     ({"affixes": "$0"}, "affixes, thousands: '0'"),
