@@ -91,10 +91,12 @@ def codes_of_series(texts: dict[str, Coded], n: int) -> tuple[Ints, int]:
     Args:
         texts: the columns of SERIES.
     """
-    code, bound = np.broadcast_to(np.int64(0), n), 1
-    for name in SERIES:
-        if len(texts[name].dictionary) > 1:
-            code, bound = combine(code, bound, ranks_of(texts[name]), len(texts[name].dictionary) + 1)
+    several = [texts[name] for name in SERIES if len(texts[name].dictionary) > 1]
+    if not several:
+        return np.zeros(n, np.int64), 1
+    code, bound = ranks_of(several[0]).astype(np.int64), len(several[0].dictionary) + 1
+    for text in several[1:]:
+        code, bound = combine(code, bound, ranks_of(text), len(text.dictionary) + 1)
     return code, bound
 
 
