@@ -25,7 +25,7 @@ def of_rows(
     times, width_us = to_numpy(table["time"]), width_s * 1_000_000
     texts = groups.text_columns([table], (*SERIES, "sequence"))
     group, n = rowstats.windows(times, width_us, *groups.codes_of_series(texts, len(times)))
-    values = to_numpy(table["value"]) + 0.0  # no negative zeros: of two equal values it would matter which
+    values = to_numpy(table["value"])
     openers = coded([opened]) if not isinstance(opened, str) else Coded.constant(len(times), pa.array([opened]))
     sequence = texts["sequence"]
     codes = None if openers.same else openers.codes

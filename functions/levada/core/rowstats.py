@@ -26,7 +26,7 @@ class Rows:
     group: Ints
     """Window of each, 0 to n - 1; none is empty."""
     values: Floats
-    """NaN for none; no negative zeros."""
+    """NaN for none."""
     times: Ints
     """Microseconds since 1970."""
     rank: NDArray[np.int32]
@@ -101,7 +101,8 @@ def in_numpy(rows: Rows, n: int, asked: Asked) -> Statistics:
     """As ``statistics``."""
     there = ~np.isnan(rows.values)
     kept = None if there.all() else np.flatnonzero(there)
-    some: tuple[NDArray[Any], ...] = (rows.group, rows.values, rows.times, rows.rank, rows.row)
+    plain = rows.values + 0.0  # no negative zeros: of two equal values it would matter which
+    some: tuple[NDArray[Any], ...] = (rows.group, plain, rows.times, rows.rank, rows.row)
     group, values, times, rank, row = some if kept is None else (column[kept] for column in some)
     count = np.bincount(group, minlength=n)
     order, lists = bins.ordered(values, group, n, asked.error)

@@ -24,7 +24,7 @@ from levada.core.rowstats import Asked, Rows, Statistics
 compiled = pytest.mark.skipif(native.library() is None, reason=f"no compiled kernels: {native.problem()}")
 VALUE = st.one_of(
     st.just(float("nan")),
-    st.sampled_from([0.0, 1e9 + 1e-3, 1e9 - 1e-3, 1e300, -1e300, 5e-324, 1.7976931348623157e308]),
+    st.sampled_from([0.0, -0.0, 1e9 + 1e-3, 1e9 - 1e-3, 1e300, -1e300, 5e-324, 1.7976931348623157e308]),
     st.floats(-1e6, 1e6),
     st.floats(allow_nan=False, allow_infinity=False),
     st.integers(-3, 3).map(float),
@@ -48,7 +48,7 @@ def rows_of(drawn: list[tuple[Any, ...]], *, opened: bool = True) -> tuple[Rows,
     ranks, numbers = (np.array(some, np.int32) for some in (rank, row))
     codes = np.array(opener, np.int32) if opened else None
     times = window * WIDTH_US + time * 1_000_000 - 3 * WIDTH_US
-    return Rows(group.astype(np.int64), value + 0.0, times, ranks, numbers, codes), len(there)
+    return Rows(group.astype(np.int64), value, times, ranks, numbers, codes), len(there)
 
 
 def close(found: NDArray[Any], wanted: NDArray[Any], scale: float) -> None:
@@ -67,6 +67,7 @@ def same_numbers(found: Statistics | Merged, wanted: Statistics | Merged, size: 
     for name, one, other in zip(REAL, found.real, wanted.real, strict=True):
         if name not in ROUNDED:
             np.testing.assert_array_equal(one, other, err_msg=name)
+            np.testing.assert_array_equal(np.signbit(one), np.signbit(other), err_msg=name)
     if largest > LARGE:  # whether a sum of squares is beyond every float depends on its order
         return
     for name in SUMS:

@@ -92,7 +92,7 @@ static void take(int64_t rows, const int64_t *group, const double *values, const
 {
     for (int64_t i = 0; i < rows; i++) {
         window_t *of = windows + group[i];
-        double value = values[i];
+        double value = values[i] + 0.0; /* no negative zeros: of two equal values it would matter which */
         int64_t time = at->times[i];
         of->any = i;
         of->size++;
@@ -192,8 +192,8 @@ static void put(int64_t n, const window_t *windows, const double *values, const 
         real[SUM * n + g] = of->sum;
         real[MIN * n + g] = some ? of->low : none;
         real[MAX * n + g] = some ? of->high : none;
-        real[FIRST * n + g] = some ? values[of->first] : none;
-        real[LAST * n + g] = some ? values[of->last] : none;
+        real[FIRST * n + g] = some ? values[of->first] + 0.0 : none;
+        real[LAST * n + g] = some ? values[of->last] + 0.0 : none;
         real[BIN_ERROR * n + g] = asked->error;
     }
 }
