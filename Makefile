@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 PY := $(BIN)/python
+# Artifacts without compiled kernels are an error; KERNELS=optional goes on where there is no compiler.
+KERNELS ?= required
 # Its own makefile builds must not inherit this make's flags; they run pip of the same environment.
 SAM := env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=$(or $(AWS_DEFAULT_REGION),us-east-1) \
   PYTHON="$(CURDIR)/.venv-sam/bin/python" KERNELS=$(KERNELS) .venv-sam/bin/sam
@@ -16,8 +18,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Runtime and instruction set of a build: make build PYTHON_VERSION=3.13 ARCHITECTURE=arm64
 PYTHON_VERSION ?= 3.12
 ARCHITECTURE ?= x86_64
-# Artifacts without compiled kernels are an error; KERNELS=optional goes on where there is no compiler.
-KERNELS ?= required
 OVERRIDES := PythonVersion=$(PYTHON_VERSION) Architecture=$(ARCHITECTURE)
 
 # The first interpreter that is new enough; PYTHON=/path/to/python names another.

@@ -262,3 +262,12 @@ def test_continuous_integration_does_not_pass_without_kernels() -> None:
         called = re.findall(r"(?m)^(?:step| *- run:) make dev\b.*", path.read_text())
         assert called, path.name
         assert all(" make dev kernels" in line for line in called), path.name
+
+
+@pytest.mark.parametrize(("given", "passed"), [((), "KERNELS=required"), (("KERNELS=optional",), "KERNELS=optional")])
+def test_builds_of_this_repository_insist_on_kernels_unless_told_otherwise(given: tuple[str, ...], passed: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "KERNELS"))}
+    command = ["make", "-n", "build", *given]
+    ran = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
+
+    assert f" {passed} " in next(line for line in ran.stdout.splitlines() if "sam build --" in line)
