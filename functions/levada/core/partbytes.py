@@ -127,4 +127,4 @@ def _coded(n: int, codes: Column, size: int, ends: bytes, characters: bytes, asc
     kind, low, _ = codes
     if not kind and not low:
         return Coded.constant(n, texts)
-    return Coded(_fill(np.empty(n, np.int32), *codes), texts, False, ascending)
+    return Coded(_fill(np.empty(n, np.int32), *codes), texts, ascending=ascending)

@@ -59,7 +59,7 @@ class Merged:
 def merged(parts: Partials, n: int) -> Merged:
     """The order of the partials never matters, not even for the last bit of a sum."""
     if (library := native.library()) is not None:
-        from levada.core.native import windows as kernels
+        from levada.core.native import windows as kernels  # which reads the types of this module
 
         return kernels.merged(library, parts, n)
     return in_numpy(parts, n)

@@ -21,7 +21,7 @@ def of_rows(
     watermark_us: int | None,
     quantile_error: float,
 ) -> Parts:
-    """As ``partials.from_rows``, in numpy, of at least one row."""
+    """As ``partials.from_rows``, of at least one row."""
     times, width_us = to_numpy(table["time"]), width_s * 1_000_000
     texts = groups.text_columns([table], (*SERIES, "sequence"))
     group, n = rowstats.windows(times, width_us, *groups.codes_of_series(texts, len(times)))

@@ -72,7 +72,7 @@ def windows(times: Ints, width_us: int, series: Ints, bound: int) -> tuple[Ints,
         series: code of each row's series, in [0, bound).
     """
     if (library := native.library()) is not None:
-        from levada.core.native import windows as kernels
+        from levada.core.native import windows as kernels  # which reads the types of this module
 
         if (found := kernels.windows(library, times, width_us, series, bound)) is not None:
             return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ctypes import c_int64, c_void_p
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from levada.core import native
+from levada.core.native import texts as kernels
 
 _DTYPES: dict[pa.DataType, Any] = {
     pa.int8(): np.int8,
@@ -91,11 +90,9 @@ class Coded:
 
     def take(self, at: NDArray[Any]) -> Coded:
         """The texts at these places."""
-        return (
-            Coded.constant(len(at), self.dictionary)
-            if self.same
-            else Coded(self.codes[at], self.dictionary, False, self.ascending)
-        )
+        if self.same:
+            return self.constant(len(at), self.dictionary)
+        return Coded(self.codes[at], self.dictionary, ascending=self.ascending)
 
     def piece(self, start: int, end: int) -> Coded:
         """The texts from one place to another."""
@@ -129,7 +126,7 @@ def joined(texts: Sequence[Coded]) -> Coded:
     if all(one.dictionary is first or one.dictionary.equals(first) for one in texts[1:]):
         if all(one.same for one in texts):
             return Coded.constant(sum(len(one.codes) for one in texts), first)
-        return Coded(np.concatenate([one.codes for one in texts]), first, False, texts[0].ascending)
+        return Coded(np.concatenate([one.codes for one in texts]), first, ascending=texts[0].ascending)
     if sum(len(one.dictionary) for one in texts) > FEW:
         return coded([one.array() for one in texts])
     places: dict[str, int] = {}
@@ -139,13 +136,13 @@ def joined(texts: Sequence[Coded]) -> Coded:
         found.append(np.array([*place, -1], np.int32)[one.codes])  # the last is that of code -1
     known = list(places)
     codes, ascending = np.concatenate(found), all(a < b for a, b in pairwise(known))
-    return Coded(codes, pa.array(known, pa.string()), False, ascending)
+    return Coded(codes, pa.array(known, pa.string()), ascending=ascending)
 
 
 def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
     """Text columns, one below the other, with codes that are equal for equal texts."""
     chunks = [chunk for column in columns for chunk in ([column] if isinstance(column, pa.Array) else column.chunks)]
-    chunks = [chunk if isinstance(chunk, pa.DictionaryArray) else chunk.dictionary_encode() for chunk in chunks]
+    chunks = [_encoded(chunk) for chunk in chunks]
     if not chunks:
         return Coded(np.empty(0, np.int32), pa.array([], pa.string()))
     first = chunks[0].dictionary
@@ -157,7 +154,7 @@ def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
     found = [_codes(chunk.indices) for chunk in chunks]
     codes = found[0] if len(found) == 1 else np.concatenate(found)
     if is_ascending(first):
-        return Coded(codes, first, False, True)
+        return Coded(codes, first, ascending=True)
     encoded = first.dictionary_encode()
     if len(encoded.dictionary) < len(first):  # a text stands twice
         places = to_numpy(encoded.indices)
@@ -166,17 +163,20 @@ def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
 
 
 def is_ascending(texts: pa.Array) -> bool:
-    """Each is more than the one before."""
+    """Is each more than the one before? Without nulls."""
     n = len(texts)
-    if texts.null_count:
-        return False
     if n <= SHORT:
         return all(a < b for a, b in pairwise(texts.to_pylist()))
-    if (library := native.library()) is not None and texts.type == pa.string():
-        _, places, characters = texts.buffers()
-        at = c_void_p(places.address + 4 * texts.offset)
-        return bool(library.levada_ascending(c_int64(n), at, c_void_p(characters.address if characters else None)))
+    if (found := kernels.ascending(texts)) is not None:
+        return found
     return bool(pc.all(pc.less(texts.slice(0, n - 1), texts.slice(1))).as_py())
+
+
+def _encoded(chunk: pa.Array) -> pa.DictionaryArray:
+    """With nulls among the codes only: Arrow allows them in a dictionary too."""
+    if not isinstance(chunk, pa.DictionaryArray):
+        return chunk.dictionary_encode()
+    return chunk.cast(pa.string()).dictionary_encode() if chunk.dictionary.null_count else chunk
 
 
 def _codes(indices: pa.Array) -> NDArray[np.int32]:

@@ -14,6 +14,7 @@ from levada.core import partbytes
 from levada.core.errors import ConfigError
 from levada.core.partials import PARTIAL, merge
 from levada.core.parts import Parts
+from levada.core.vectors import coded
 from tests.unit.core.test_partials import ROWS, Row, partials
 
 
@@ -83,3 +84,14 @@ def test_bytes_of_a_later_version_are_refused_with_its_number() -> None:
 
     with pytest.raises(ConfigError, match=f"v={partbytes.VERSION + 1}: this version reads {partbytes.VERSION}"):
         partbytes.of_bytes(data)
+
+
+@pytest.mark.parametrize("texts", [[None], ["b", None, "a"]])
+def test_a_null_in_a_dictionary_is_none_among_the_codes(texts: list[str | None]) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array(range(len(texts)), pa.int32()), pa.array(texts, pa.string()))
+
+    found = coded([column])
+
+    assert found.array().to_pylist() == texts
+    assert found.codes[texts.index(None)] == -1
+    assert not found.dictionary.null_count

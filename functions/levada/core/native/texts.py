@@ -1,4 +1,5 @@
-"""Columns of text to numbers and times by the compiled kernels: buffers of Arrow columns in and out. No numpy here."""
+"""Columns of text by the compiled kernels, to numbers and times, and whether they ascend: buffers of Arrow columns in
+and out. No numpy here: clean has none."""
 
 from __future__ import annotations
 
@@ -96,6 +97,17 @@ def read(texts: pa.Array, form: Form, kind: pa.DataType, read_odd: Read) -> tupl
     if not result.null_count:
         result = pa.Array.from_buffers(kind, n, [None, values], 0)
     return result, pa.Array.from_buffers(pa.bool_(), n, [None, wrong], 0)
+
+
+def ascending(texts: pa.Array) -> bool | None:
+    """Is each of n texts more than the one before? None where there is no kernel. Without nulls."""
+    library = native.library()
+    if library is None or texts.type != pa.string():
+        return None
+    _, offsets, text = texts.buffers()
+    call = library.levada_ascending
+    call.restype, call.argtypes = _WHOLE, [_WHOLE, _POINTER, _POINTER]
+    return bool(call(len(texts), offsets.address + 4 * texts.offset, text.address if text else None))
 
 
 def _put(places: pa.Array, odd: tuple[pa.Array, pa.Array], into: tuple[pa.Buffer, pa.Buffer, pa.Buffer]) -> None:
