@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.harness import forget_peak, peak_mib, rss_mib
@@ -387,6 +387,7 @@ def item(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=EXAMPLES)
 @given(items=st.lists(item(), min_size=1, max_size=5))
+@example(items=[{"domain": "sensor", "timestamp": 1767226200000001.0, "machine_id": 0, "metric": 0, "sensor_id": 0}])
 def test_what_is_accepted_over_http_is_what_clean_takes(items: list[dict[str, Any]]) -> None:
     """Nobody is told "accepted" of a row that ends in quarantine, nor refused one that a file may bring."""
     memory = MemoryDeps()
@@ -395,7 +396,8 @@ def test_what_is_accepted_over_http_is_what_clean_takes(items: list[dict[str, An
     status, answer = send(memory, request(BATCH, b"\n".join(texts), "application/x-ndjson"))
 
     rules = reading.Rules(domains=registered(), tenant="default", latest_us=2**62)
-    assert status == 200, answer
+    ahead = any("ahead of now" in error["reason"] for error in answer["errors"])
+    assert status == 200 or (status == 422 and ahead), answer  # 422: the skew limit, where nothing was accepted
     assert read([entry.data for entry in memory.raw.entries], rules).bad == []
     for error in answer["errors"]:
         if "ahead of now" not in error["reason"]:
