@@ -22,12 +22,15 @@ import pyarrow as pa
 from levada.archive.silence import FOUND_BY
 from levada.clean import stage as clean
 from levada.config import Config
-from levada.core import columns, findings, keys, kinesis_event, packs, parquet, retention, segments
+from levada.core import columns, editions, findings, keys, kinesis_event, packs, parquet, retention, segments
 from levada.core.alerts import ALERT, Policy, raise_
 from levada.core.anomalies import ANOMALY
+from levada.core.editions import Edition
 from levada.core.errors import BadRecordError
 from levada.core.kinesis_event import Batch, StreamRecord
+from levada.core.lake import partitions
 from levada.core.partials import PARTIAL
+from levada.core.periods import us_of
 from levada.core.positions import PackFences, RowFences, ShardToken
 from levada.core.publishing import publish
 from levada.core.retention import Expiry, Keep
@@ -227,15 +230,25 @@ def _written(lake: Lake, prefix: str, keep: Keep) -> dict[str, Expiry]:
 def _serve_again(lake: Lake, keep: Keep) -> int:
     n = 0
     expiries = _written(lake, "gold/", keep)
-    for key, body in lake.bodies("gold/"):
-        expiry = expiries.get(key)
-        name = key.rpartition("/")[2].removesuffix(".parquet")
-        token, _, generation = name.rpartition("-")
-        partials = parquet.from_bytes(body).select(PARTIAL.names).cast(PARTIAL)
-        items = [*segments.items(partials, token, int(generation), expiry), *segments.series_items(partials, expiry)]
-        lake.serving.put(items)
-        n += len(items)
+    for domain, day, listed in partitions(lake.blobs.list("gold/")):
+        edition = editions.of_listed(lake.blobs, domain, day, (blob.key for blob in listed))
+        names = [blob.key for blob in listed if editions.shows_gold(edition, blob.key)]
+        for key, body in zip(names, lake.blobs.get_all(names), strict=True):
+            partials = parquet.from_bytes(body).select(PARTIAL.names).cast(PARTIAL)
+            items = _segments(partials, key, edition, us_of(day), expiries.get(key))
+            items += segments.series_items(partials, expiries.get(key))
+            lake.serving.put(items)
+            n += len(items)
     return n
+
+
+def _segments(
+    partials: pa.Table, key: str, edition: Edition, day_us: int, expiry: Expiry | None
+) -> list[dict[str, Any]]:
+    token, generation = editions.emission_of(key)
+    if editions.is_made_anew(key):
+        return list(segments.items_made_anew(partials, (), edition, token, day_us, expiry))
+    return list(segments.items(partials, token, generation, expiry))
 
 
 def _tell_again(lake: Lake, policy: Policy, keep: Keep) -> int:

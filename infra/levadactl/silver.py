@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: S608 - names are ours, and the database is in memory
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from levada.core.keys import UNDATED, Span
+from levada.core.lake import Shown, partitions, shown
 from levada.core.records import Quality
 from levada.domains.declaration import Domain
 from levadactl.compare import plain
@@ -62,13 +63,13 @@ def silver_of(lake: Lake, domain: Domain, truth: Truth, gone: Collection[str] = 
     dates: set[str] = set()
     with duckdb.connect() as db:
         tables = []
-        for key, body in lake.bodies(f"silver/domain={domain.name}/"):
-            date = key.split("/date=", 1)[1].partition("/")[0]
+        for _, date, listed in partitions(lake.blobs.list(f"silver/domain={domain.name}/")):
             if date in gone:
                 continue
             dates.add(date)
-            rows = plain(pq.read_table(pa.BufferReader(body), columns=names), *names)
-            tables.append(rows.append_column("date", pa.repeat(pa.scalar(date), rows.num_rows)))
+            for rows in _counting(lake, shown(lake.blobs, domain.name, date, listed), names):
+                rows = plain(rows, *names)
+                tables.append(rows.append_column("date", pa.repeat(pa.scalar(date), rows.num_rows)))
         if not tables:
             return _no_silver(truth)
         db.register("silver", pa.concat_tables(tables))
@@ -81,6 +82,14 @@ def silver_of(lake: Lake, domain: Domain, truth: Truth, gone: Collection[str] = 
         pairs += [(silver.missing, truth.missing), (silver.out_of_range, truth.out_of_range)]
     silver.mismatches = silver.misplaced + sum(abs(found - wanted) for found, wanted in pairs)
     return silver
+
+
+def _counting(lake: Lake, day: Shown, names: list[str]) -> Iterator[pa.Table]:
+    """Rows of each object of a day, but for those that its edition replaces."""
+    bodies = lake.blobs.get_all([*day.made_anew, *(one.key for one in day.live)])
+    for one, body in zip([*([None] * len(day.made_anew)), *day.live], bodies, strict=True):
+        rows = pq.read_table(pa.BufferReader(body), columns=names)
+        yield rows if one is None else day.counting(one, rows)
 
 
 def _less(truth: Truth, gone: Collection[str]) -> Truth:

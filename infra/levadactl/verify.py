@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 
 from levada.aggregate.state import STAGE as AGGREGATE
 from levada.aggregate.state import open_of, outbox_of
-from levada.core import retention, segments
+from levada.core import editions, retention, segments
 from levada.core.checkpoint import Checkpoint
+from levada.core.lake import partitions
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES
 from levada.core.retention import Keep
+from levada.core.segments import EMITTED
 from levada.domains.declaration import Domain
 from levada.query.windows import served_windows
 from levada.wiring import SystemClock
@@ -31,8 +33,6 @@ from levadactl.silver import Silver, orphans, silver_of
 
 if TYPE_CHECKING:
     from levadactl.places import Place
-
-EMISSION = pa.schema([*PARTIAL, pa.field("shard", pa.string()), pa.field("generation", pa.int64())])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,9 +140,12 @@ def verify(
 
 
 def gold_partials(lake: Lake, domain: Domain) -> Iterator[pa.Table]:
-    """Closed partials as gold holds them, unmerged (EMISSION)."""
-    for _, body in lake.bodies(f"gold/domain={domain.name}/"):
-        yield pq.read_table(pa.BufferReader(body)).select(EMISSION.names).cast(EMISSION)
+    """Closed partials as gold holds them, unmerged (EMITTED); of days that were made anew, what counts of them."""
+    names: list[str] = []
+    for _, day, listed in partitions(lake.blobs.list(f"gold/domain={domain.name}/")):
+        names += [blob.key for blob in editions.gold_shown(lake.blobs, domain.name, day, listed)]
+    for body in lake.blobs.get_all(names):
+        yield pq.read_table(pa.BufferReader(body)).select(EMITTED.names).cast(EMITTED)
 
 
 OPEN = -1
@@ -150,11 +153,11 @@ OPEN = -1
 
 
 def committed(lake: Lake, domain: Domain) -> tuple[pa.Table, int]:
-    """(partials that only checkpoints hold, as EMISSION: open windows, and an outbox that waits for the next
+    """(partials that only checkpoints hold, as EMITTED: open windows, and an outbox that waits for the next
     invocation because the last one ended before it was emitted; how many windows are open)."""
     names = [blob.key.rpartition("/")[2] for blob in lake.blobs.list(f"gold/domain={domain.name}/")]
     emitted = {name.removesuffix(".parquet") for name in names}
-    tables, n = [EMISSION.empty_table()], 0
+    tables, n = [EMITTED.empty_table()], 0
     for blob in lake.blobs.list(f"checkpoints/{AGGREGATE}/"):
         token = blob.key.rpartition("/")[2]
         saved = Checkpoint.from_bytes(lake.blobs.get(blob.key)[0])
@@ -169,7 +172,7 @@ def committed(lake: Lake, domain: Domain) -> tuple[pa.Table, int]:
 def _emission(partials: pa.Table, domain: Domain, token: str, generation: int) -> pa.Table:
     mine = partials.filter(pc.equal(partials["domain"].cast(pa.string()), domain.name))
     mine = mine.append_column("shard", pa.repeat(pa.scalar(token), mine.num_rows))
-    return mine.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), mine.num_rows)).cast(EMISSION)
+    return mine.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), mine.num_rows)).cast(EMITTED)
 
 
 def _served(lake: Lake, domain: Domain, tenants: Sequence[str], pending: pa.Table) -> pa.Table:
@@ -183,16 +186,12 @@ def _served(lake: Lake, domain: Domain, tenants: Sequence[str], pending: pa.Tabl
 
 
 def served_partials(lake: Lake, domain: Domain, tenant: str) -> pa.Table:
-    """Every partial that the serving table holds of a tenant's series, as they were emitted (EMISSION)."""
-    tables = [EMISSION.empty_table()]
+    """Every partial that the serving table holds of a tenant's series, as they were emitted (EMITTED)."""
+    tables = [EMITTED.empty_table()]
     for item in lake.serving.query(segments.series_pk(tenant, domain.name)):
         series = {name: item[name] for name in SERIES}
         found = list(lake.serving.query(segments.window_pk(series)))
-        part = segments.to_partials(found, series)
-        shards = [one["shard"] for one in found for _ in range(one["n"])]
-        generations = [one["generation"] for one in found for _ in range(one["n"])]
-        part = part.append_column("shard", pa.array(shards, pa.string()))
-        tables.append(part.append_column("generation", pa.array(generations, pa.int64())).cast(EMISSION))
+        tables.append(segments.emitted(found, series).cast(EMITTED))
     return pa.concat_tables(tables)
 
 
@@ -213,7 +212,7 @@ def _distinct(partials: pa.Table) -> pa.Table:
     import duckdb
 
     with duckdb.connect() as db:
-        db.register("partials", plain(partials, *EMISSION.names))
+        db.register("partials", plain(partials, *EMITTED.names))
         keys = ", ".join((*KEY, "shard", "generation"))
         return db.sql(f"SELECT DISTINCT ON ({keys}) * FROM partials").to_arrow_table()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from levada.archive.handler import handler
-from levada.core import keys, lake
+from levada.core import keys
 from levada.core.errors import ConfigError, UnavailableError
 from levadactl.cases import CASES
 from levadactl.memory import MemoryDeps
@@ -67,7 +67,7 @@ def test_compaction_of_what_is_due_stops_when_time_runs_out(memory: MemoryDeps) 
 
     done = handler(order(compact="due"), object())["compaction"]  # a context that does not know
     assert (done["outputs"], done["left"]) == (1, 0)
-    assert len(lake.objects(memory.blobs, silver.DOMAIN, silver.DATE)) == 1
+    assert len(silver.objects(memory.blobs)) == 1
 
 
 def test_an_outage_of_the_lake_raises(memory: MemoryDeps) -> None:
@@ -86,7 +86,7 @@ def test_an_outage_of_the_table_fails_the_run_after_compaction_is_done(memory: M
     with pytest.raises(UnavailableError, match=r"1 failed, the others are done: shard .*memory table is down"):
         handler(order(idle_after_s=0, compact={"domain": silver.DOMAIN, "date": silver.DATE}), Context())
 
-    assert len(lake.objects(memory.blobs, silver.DOMAIN, silver.DATE)) == 1
+    assert len(silver.objects(memory.blobs)) == 1
 
 
 def test_a_bad_order_is_refused_before_anything_is_done(memory: MemoryDeps) -> None:

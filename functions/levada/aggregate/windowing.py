@@ -46,14 +46,7 @@ def windowed(taken: Taken, state: AggregateState, domains: Mapping[str, Domain],
 def _window(rows: pa.Table, kind: Kind, domain: Domain, state: AggregateState, now_s: int, made: Windowed) -> None:
     stream = (kind.domain, kind.tenant)
     watermark_us = state.watermark(domain, kind.tenant)
-    for some in _sources(rows, kind, domain):
-        partials = of_rows(
-            some.drop_columns(OPENED),
-            width_s=domain.window_s,
-            opened=some[OPENED].unify_dictionaries().combine_chunks(),
-            watermark_us=watermark_us,
-            quantile_error=domain.quantile_error,
-        )
+    for partials in parts_of(rows, domain, is_event=kind.is_event, watermark_us=watermark_us):
         made.partials.append(partials)
         known_us = state.highest_us.get(stream)
         if watermark_us is not None and known_us is not None:
@@ -68,9 +61,26 @@ def _window(rows: pa.Table, kind: Kind, domain: Domain, state: AggregateState, n
     made.highest_us[stream] = max(highest, made.highest_us.get(stream, highest))
 
 
-def _sources(rows: pa.Table, kind: Kind, domain: Domain) -> Iterator[pa.Table]:
+def parts_of(rows: pa.Table, domain: Domain, *, is_event: bool, watermark_us: int | None) -> Iterator[Parts]:
+    """Partials of the windows that rows of one domain and tenant fall into.
+
+    Args:
+        rows: with a time, and OPENED: measurements with NEEDED columns, or events as ``derive.canonical`` has them.
+        watermark_us: rows of windows that end at or before it are counted as late; None for no watermark.
+    """
+    for some in _sources(rows, domain, is_event=is_event):
+        yield of_rows(
+            some.drop_columns(OPENED),
+            width_s=domain.window_s,
+            opened=some[OPENED].unify_dictionaries().combine_chunks(),
+            watermark_us=watermark_us,
+            quantile_error=domain.quantile_error,
+        )
+
+
+def _sources(rows: pa.Table, domain: Domain, *, is_event: bool) -> Iterator[pa.Table]:
     """What windows are made of: the measurements, or what each rollup makes of the events."""
-    if not kind.is_event:
+    if not is_event:
         yield rows
         return
     for rollup in domain.rollups:

@@ -2,7 +2,8 @@
 
 Order of effects: the output is written and read back, the partition's manifest is put conditionally, the inputs are
 deleted. A crash anywhere leaves objects whose names overlap, which readers resolve (``core/lake.py``) and the next run
-removes. Of two runs at once only the one that commits the manifest deletes, so that nothing is lost between them.
+removes. Of two runs at once only the one that commits the manifest deletes, so that nothing is lost between them. What
+an edition has made anew is left as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from levada.core.errors import ConfigError, ConflictError, LevadaError, Unavaila
 from levada.core.keys import Span
 from levada.core.lake import Stored
 from levada.core.vectors import ranks, to_numpy
-from levada.ports import Blob, BlobStore
+from levada.ports import BlobStore
 
 MIN_OBJECTS = 8
 """Objects of one shard and day from which a partition is due."""
@@ -106,7 +107,7 @@ def compact_due(blobs: BlobStore, remaining_s: Remaining) -> Compaction:
     done = Compaction()
     for domain, date, listed in lake.partitions(blobs.list(lake.SILVER)):
         try:
-            if _groups(listed, MIN_OBJECTS, MAX_INPUT_BYTES):
+            if _groups(lake.shown(blobs, domain, date, listed).live, MIN_OBJECTS, MAX_INPUT_BYTES):
                 _partition(blobs, domain, date, remaining_s, done, MIN_OBJECTS, MAX_INPUT_BYTES)
         except LevadaError as err:
             done.failures.append(f"partition {domain}/{date}: {err}")
@@ -135,7 +136,8 @@ def _partition(
     # read before the listing: whoever commits from now on makes our own commit fail
     manifest = Manifest.load(blobs, manifest_key)
     try:
-        for group in _groups(blobs.list(lake.silver_prefix(domain, date)), least, max_bytes):
+        listed = list(blobs.list(keys.day_prefix(LAYER, domain, date)))
+        for group in _groups(lake.shown(blobs, domain, date, listed).live, least, max_bytes):
             if remaining_s() < RESERVE_S:
                 _leave(done, domain, date)
                 return
@@ -151,9 +153,8 @@ def _leave(done: Compaction, domain: str, date: str) -> None:
     done.next = done.next or f"{domain}/{date}"
 
 
-def _groups(listed: Iterable[Blob], least: int, max_bytes: int) -> list[list[Stored]]:
+def _groups(found: Sequence[Stored], least: int, max_bytes: int) -> list[list[Stored]]:
     """Which objects become one: neighbours of a shard, those that overlap always together."""
-    found = [lake.stored(blob.key, blob.size) for blob in listed]
     if any(one.redrive for one in found):  # all or nothing: too large a partition stays as it is, and is read right
         return lake.clusters(found) if sum(one.size for one in found) <= max_bytes else []
     counts: dict[object, int] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from levada.core import keys, lake, parquet, rollups
+from levada.core import editions, keys, lake, parquet, rollups
 from levada.core.errors import ConfigError, UnavailableError
 from levada.core.periods import HOUR, PERIODS, Calendar, Partition
 from levada.core.records import SERIES
@@ -34,6 +34,9 @@ class Covering:
     def windows_lack(self, domain: str, day: str, gold: Sequence[Blob]) -> str:
         """Why a day of silver must stay: its windows do not hold all rows of some series. Empty when they do.
 
+        Args:
+            gold: the objects that count.
+
         Raises KeyError when an object was replaced meanwhile, UnavailableError when one of gold cannot be read.
         """
         held: Rows = Counter()
@@ -53,7 +56,8 @@ class Covering:
 
         Raises KeyError when an object was replaced meanwhile.
         """
-        positions = [rollups.gold_position(blob.key)[2:] for blob in gold]
+        edition = editions.of_listed(self._blobs, domain, day, (blob.key for blob in gold))
+        positions = [editions.emission_of(blob.key) for blob in gold]
         for partition in (one for period in PERIODS for one in self._calendar.touching(period, day)):
             manifest = self._manifest(domain, partition)
             name = f"rollup {partition.period}/{partition.name}"
@@ -61,6 +65,8 @@ class Covering:
                 return f"{name} is not there"
             if manifest.zone != self._calendar.name and partition.period != HOUR:
                 return f"{name} was made for time zone {manifest.zone}, not {self._calendar.name}"
+            if manifest.is_stale(day, edition):
+                return f"{name} holds gold of {day} that was made anew"
             if lacks := sum(not manifest.covers(day, *position) for position in positions):
                 return f"{name} lacks {lacks} of {len(positions)} objects of gold"
         return ""

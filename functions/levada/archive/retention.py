@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from levada.archive.covering import Covering
-from levada.core import keys, lake
+from levada.core import editions, keys, lake
 from levada.core.errors import ConflictError, LevadaError
 from levada.core.instants import instant
 from levada.core.keys import UNDATED
@@ -193,7 +193,8 @@ class Run:
             return "its silver is there"
         if day == UNDATED or layer not in (SILVER, GOLD, "events"):
             return ""
-        gold = found.blobs if layer == GOLD else list(self._blobs.list(keys.gold_prefix(domain, day)))
+        listed = found.blobs if layer == GOLD else list(self._blobs.list(keys.day_prefix(GOLD, domain, day)))
+        gold = editions.gold_shown(self._blobs, domain, day, listed)
         if layer == SILVER and (lacking := self._covering.windows_lack(domain, day, gold)):
             return lacking
         return self._covering.rollups_lack(domain, day, gold) if gold else ""

@@ -4,6 +4,9 @@ Order of effects: new gold objects are read, merged with the rows of every rollu
 those is put conditionally together with the names of what it covers (``core/rollups.py``). A crash between two puts
 leaves some objects ahead of others, and the next run gives each what it lacks. Of two runs at once one wins per object.
 
+A rollup that holds gold of a day which was made anew since (``core/editions.py``) is made anew, too, from all gold of
+its time: in one put, and only where all that it held before is there or replaced.
+
 Days are gone through in order of time, and an object is put when all days that touch it are through: so a long backlog
 reads each gold object once and writes each rollup object once, not once per day.
 """
@@ -15,8 +18,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from levada.archive.gold import Gold
 from levada.archive.hints import Hint
-from levada.core import columns, keys, lake, parquet, rollups
+from levada.core import columns, editions, keys, lake, parquet, rollups
 from levada.core.errors import ConfigError, ConflictError, LevadaError, UnavailableError
 from levada.core.periods import DAY_US, HOUR, HOUR_US, PERIODS, Calendar, Partition, us_of
 from levada.core.rollups import ROLLUP, Manifest
@@ -71,6 +75,8 @@ class _Open:
     waiting: int = 0
     days: set[str] = field(default_factory=set)
     dirty: bool = False
+    wanting: set[str] = field(default_factory=set)
+    """Days that an object which is made anew needs still: without them it is not put."""
 
     def settle(self) -> None:
         self.rows = rollups.combine([self.rows, *self.fresh])
@@ -80,14 +86,14 @@ class _Open:
 def make_due(blobs: BlobStore, calendar: Calendar, remaining_s: Remaining) -> Made:
     """Merge all gold that is not in the rollups yet, of every domain, as long as the time lasts."""
     done = Made()
-    day_lists: dict[str, list[tuple[str, list[Blob]]]] = {}
+    golds: dict[str, Gold] = {}
     for domain, day, listed in lake.partitions(blobs.list(GOLD)):
-        day_lists.setdefault(domain, []).append((day, listed))
-    for domain, days in day_lists.items():
+        _take(golds.setdefault(domain, Gold(domain)), blobs, day, listed, done)
+    for domain, gold in golds.items():
         hint = Hint.load(blobs, domain, calendar)
-        run = Run(blobs, domain, calendar, PERIODS, remaining_s, done)
-        run.merge([(day, listed) for day, listed in days if not hint.knows(day, listed)])
-        hint.keep(blobs, {day: listed for day, listed in days if day in run.finished})
+        run = Run(blobs, gold, calendar, PERIODS, remaining_s, done)
+        run.merge([day for day, listed in gold.days.items() if not hint.knows(day, listed)])
+        hint.keep(blobs, {day: listed for day, listed in gold.days.items() if day in run.finished})
     return done
 
 
@@ -105,11 +111,18 @@ def make(
     Args:
         since: the first day of UTC, ``2004-03-10``; empty for all.
     """
-    done = Made()
-    found = lake.partitions(blobs.list(f"{GOLD}domain={domain}/"))
-    days = [(day, listed) for _, day, listed in found if day >= since]
-    Run(blobs, domain, calendar, periods, remaining_s, done).merge(days)
+    done, gold = Made(), Gold(domain)
+    for _, day, listed in lake.partitions(blobs.list(f"{GOLD}domain={domain}/")):
+        _take(gold, blobs, day, listed, done)
+    Run(blobs, gold, calendar, periods, remaining_s, done).merge([day for day in gold.days if day >= since])
     return done
+
+
+def _take(gold: Gold, blobs: BlobStore, day: str, listed: Sequence[Blob], done: Made) -> None:
+    try:
+        gold.add(blobs, day, listed)
+    except LevadaError as err:
+        done.failures.append(f"rollups of {gold.domain}: gold of {day}: {err}")
 
 
 class Run:
@@ -118,38 +131,47 @@ class Run:
     def __init__(
         self,
         blobs: BlobStore,
-        domain: str,
+        gold: Gold,
         calendar: Calendar,
         periods: Collection[str],
         remaining_s: Remaining,
         done: Made,
     ) -> None:
-        self._blobs, self._domain, self._calendar = blobs, domain, calendar
+        self._blobs, self._gold, self._domain, self._calendar = blobs, gold, gold.domain, calendar
         self._periods, self._remaining_s, self._done = periods, remaining_s, done
         self._open: dict[str, _Open] = {}
         self.finished: set[str] = set()
         """Days all of whose gold is known to be in all rollups."""
         self._unsure: set[str] = set()
 
-    def merge(self, days: Sequence[tuple[str, list[Blob]]]) -> None:
-        """days: (day of UTC, gold objects) in ascending order."""
-        for n, (day, listed) in enumerate(days):
+    def merge(self, wanted: Collection[str]) -> None:
+        """wanted: days of UTC; those that a rollup needs which is made anew are added."""
+        days = sorted({*wanted, *self._needed(wanted)})
+        for n, day in enumerate(days):
             if self._remaining_s() < RESERVE_S:
                 self._done.left += len(days) - n
                 break
             self._flush(before_us=us_of(day))
             try:
-                self._day(day, listed)
+                self._day(day, self._gold.days[day])
                 self._done.days += 1
             except LevadaError as err:
                 self._fail(day, f"gold of {day}: {err}")
         self._flush()
         self.finished -= self._unsure
 
+    def _needed(self, wanted: Collection[str]) -> set[str]:
+        """Days of the rollups that hold gold of one of these days which was made anew since."""
+        days: set[str] = set()
+        for day in sorted({*wanted} & self._gold.editions.keys()):
+            for one in list(self._opened(day)):
+                days |= one.wanting
+        return days
+
     def _day(self, day: str, listed: Sequence[Blob]) -> None:
         into = list(self._opened(day))
         self.finished.add(day)
-        positions = {blob.key: rollups.gold_position(blob.key)[2:] for blob in listed}
+        positions = {blob.key: editions.emission_of(blob.key) for blob in listed}
         new = [b for b in listed if any(not one.manifest.covers(day, *positions[b.key]) for one in into)]
         for some in _chunks(new):
             if self._remaining_s() < RESERVE_S:
@@ -167,6 +189,9 @@ class Run:
                 for key in lacks:
                     one.manifest.add(day, *positions[key])
             self._done.gold += len(tables)
+        if day not in self._unsure:
+            for one in into:
+                one.wanting.discard(day)
 
     def _read(self, day: str, names: Sequence[str]) -> dict[str, pa.Table]:
         """Gold objects as rows of ROLLUP; one that cannot be read does not hold up the others."""
@@ -187,7 +212,7 @@ class Run:
             key = keys.rollup(self._domain, partition.period, partition.name)
             if key not in self._open:
                 try:
-                    self._open[key] = _load(self._blobs, key, partition, self._calendar)
+                    self._open[key] = _load(self._blobs, key, partition, self._calendar, self._gold)
                 except ConfigError as err:
                     self._fail(day, str(err))
                     continue
@@ -207,6 +232,9 @@ class Run:
             del self._open[key]
             if not one.dirty:
                 continue
+            if one.wanting:  # the time did not suffice, or something cannot be read: it stays as it is
+                self._unsure |= one.days
+                continue
             one.manifest.revision += 1
             one.settle()
             try:
@@ -223,7 +251,7 @@ class Run:
             self._done.put.add((self._domain, one.partition.period, one.partition.name))
 
 
-def _load(blobs: BlobStore, key: str, partition: Partition, calendar: Calendar) -> _Open:
+def _load(blobs: BlobStore, key: str, partition: Partition, calendar: Calendar, gold: Gold) -> _Open:
     try:
         body, etag = blobs.get(key)
     except KeyError:
@@ -234,7 +262,15 @@ def _load(blobs: BlobStore, key: str, partition: Partition, calendar: Calendar) 
             f"{key} was made for time zone {manifest.zone}, LEVADA_TIMEZONE is {calendar.name}: keep the zone, or move "
             f"the rollups of this period away to have them made anew from the gold that is left"
         )
-    return _Open(key, partition, manifest, etag, rollups.from_bytes(body))
+    if not (stale := gold.stale(manifest)):
+        return _Open(key, partition, manifest, etag, rollups.from_bytes(body))
+    if gone := gold.gone(manifest):
+        raise ConfigError(
+            f"{key} holds gold of {stale} that was made anew since, and gold of {gone} that is gone: "
+            f"reprocess {gone} too"
+        )
+    fresh = Manifest(calendar.name, revision=manifest.revision)
+    return _Open(key, partition, fresh, etag, columns.empty(ROLLUP), dirty=True, wanting=gold.within(partition))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,17 +55,18 @@ def bronze_object(domain: str, span: Span, batch: Batch, records: Sequence[int],
 
 def silver_objects(domain: str, span: Span, rows: pa.Table, *, redrive: bool = False) -> Iterator[tuple[str, bytes]]:
     """One (key, Parquet) per day of event time; rows sorted by series, metric, time. redrive: see ``keys.silver``."""
-    for date, some in _by_day(rows, ("series", "metric")):
+    for date, some in by_day(rows, ("series", "metric")):
         yield keys.silver(domain, date, span, redrive=redrive), parquet.to_bytes(some)
 
 
 def event_objects(domain: str, span: Span, rows: pa.Table, *, redrive: bool = False) -> Iterator[tuple[str, bytes]]:
     """The same of events, sorted by entity and time."""
-    for date, some in _by_day(rows, ("entity_type", "entity_id")):
+    for date, some in by_day(rows, ("entity_type", "entity_id")):
         yield keys.events(domain, date, span, redrive=redrive), parquet.to_bytes(some)
 
 
-def _by_day(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+def by_day(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """(day of event time or ``__undated__``, its rows) in order, rows sorted by these texts and time."""
     days = pc.cast(rows["time"], pa.date32(), safe=False)
     sortable = rows.append_column("__day", days)
     for name in names:

@@ -131,6 +131,11 @@ class Intervals:
         self._records = b"".join(self._record.pack(*record) for record in kept)
         self._oldest_s = min((record[1] for record in kept), default=_NEVER)
 
+    def ends(self) -> Iterator[tuple[bytes, int, int]]:
+        """(digest of the name, when it was touched, end) of every interval."""
+        for key, touched_s, _, end in self._read(self._folded()):
+            yield key, touched_s, end
+
     def to_bytes(self) -> bytes:
         return _HEAD.pack(self._oldest_s) + self._folded()
 

@@ -40,6 +40,11 @@ def bronze(domain: str, date: str, span: Span) -> str:
     return f"bronze/domain={domain}/date={date}/{span.name}.parquet"
 
 
+def day_prefix(layer: str, domain: str, date: str) -> str:
+    """Where the objects of one day lie; layer: silver, events, gold."""
+    return f"{layer}/domain={domain}/date={date}/"
+
+
 def silver(domain: str, date: str, span: Span, *, redrive: bool = False) -> str:
     """The object of one batch and day.
 
@@ -61,10 +66,6 @@ def events_prefix(domain: str) -> str:
 
 def gold(domain: str, date: str, token: ShardToken, generation: int) -> str:
     return f"gold/domain={domain}/date={date}/{token}-{generation:012d}.parquet"
-
-
-def gold_prefix(domain: str, date: str) -> str:
-    return f"gold/domain={domain}/date={date}/"
 
 
 def anomalies(domain: str, date: str, token: ShardToken, generation: int) -> str:
@@ -97,6 +98,15 @@ def retention_ledger(layer: str, domain: str) -> str:
 
 def manifest(layer: str, domain: str, date: str) -> str:
     return f"checkpoints/compaction/{layer}/domain={domain}/date={date}.json"
+
+
+def edition(domain: str, date: str) -> str:
+    """The record of a day that was made anew, see core/editions.py; date: day of event time, or ``__undated__``."""
+    return f"{editions_prefix(domain)}date={date}.json"
+
+
+def editions_prefix(domain: str) -> str:
+    return f"checkpoints/editions/domain={domain}/"
 
 
 def limits(domain: str, tenant: str) -> str:

@@ -4,6 +4,9 @@ A name is the range of stream positions that an object holds. Ranges of one shar
 rows. Ranges that do (an attempt that was cut short or overtaken, an output of compaction beside its inputs) may hold
 the same rows: just there a reader takes each (sequence, row, metric) once.
 
+A day that was made anew (``core/editions.py``) has objects of its edition, whose rows count, and of the others only
+those rows that lie behind what the edition replaces.
+
 A batch that was discarded and redriven has new positions, while a failed attempt may have left its rows under the old
 ones. Objects of such a batch end in ``.redrive``: in a partition that holds one, whatever the shards and ranges, a
 reader takes each (source, position, row, metric) once, until compaction has settled it.
@@ -12,15 +15,18 @@ reader takes each (source, position, row, metric) once, until compaction has set
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from levada.core import columns
+from levada.core import columns, editions, keys
+from levada.core.editions import NONE, Edition
 from levada.core.errors import BadRecordError, ConfigError, UnavailableError
 from levada.core.keys import REDRIVE, Span
+from levada.core.positions import pad_sequence
 from levada.core.records import MEASUREMENT, TEXT
 from levada.core.vectors import ranks, to_numpy
 from levada.ports import Blob, BlobStore
@@ -71,10 +77,6 @@ def stored(key: str, size: int = 0) -> Stored:
     return found
 
 
-def silver_prefix(domain: str, date: str) -> str:
-    return f"{SILVER}domain={domain}/date={date}/"
-
-
 def partition_of(key: str) -> tuple[str, str]:
     """(domain, date) of an object in silver or gold. Raises ConfigError for any other key."""
     parts = key.split("/")
@@ -83,9 +85,30 @@ def partition_of(key: str) -> tuple[str, str]:
     return parts[1].removeprefix("domain="), parts[2].removeprefix("date=")
 
 
-def objects(blobs: BlobStore, domain: str, date: str) -> list[Stored]:
-    """The objects of one silver partition, in order of their names."""
-    return [stored(blob.key, blob.size) for blob in blobs.list(silver_prefix(domain, date))]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What counts of a day's objects, of silver or of events."""
+
+    live: Sequence[Stored]
+    """As the stages have written them, those left out that an edition replaces as a whole."""
+    edition: Edition = NONE
+    made_anew: Sequence[str] = field(default_factory=list)
+    """Keys of the edition's objects: each of their rows counts, and stands once."""
+
+    def counting(self, one: Stored, rows: pa.Table) -> pa.Table:
+        """The rows of a live object that the edition does not replace."""
+        mark = self.edition.mark(one.span.token)
+        if mark < one.first:
+            return rows
+        return rows.filter(pc.greater(rows["sequence"].cast(pa.string()), pad_sequence(mark)))
+
+
+def shown(blobs: BlobStore, domain: str, date: str, listed: Sequence[Blob]) -> Shown:
+    """What counts of a listing of one layer's objects of a day. Raises ConfigError for a name that is not levada's."""
+    edition = editions.of_listed(blobs, domain, date, (blob.key for blob in listed))
+    made_anew = [blob.key for blob in listed if blob.key in edition.objects]
+    found = [stored(blob.key, blob.size) for blob in listed if not editions.is_made_anew(blob.key)]
+    return Shown([one for one in found if not edition.replaces(one.span)], edition, made_anew)
 
 
 def partitions(blobs: Iterable[Blob]) -> Iterator[tuple[str, str, list[Blob]]]:
@@ -162,10 +185,16 @@ def distinct(rows: pa.Table, by: Sequence[str] = IDENTITY) -> pa.Table:
     return rows.take(pa.array(np.sort(order[new])))
 
 
-def distinct_events(found: Sequence[tuple[Stored, pa.Table]]) -> list[pa.Table]:
-    """The events of a partition's objects, each once; tables of one schema."""
+def distinct_events(found: Sequence[tuple[Stored, pa.Table]], made_anew: Sequence[pa.Table] = ()) -> list[pa.Table]:
+    """The events of a partition's objects, each once; tables of one schema.
+
+    Args:
+        made_anew: those of the day's edition.
+    """
     tables = dict(found)
-    out = []
+    if made_anew and any(one.redrive for one in tables):  # what came again may be in the edition
+        return [distinct(concat([*made_anew, *tables.values()]), EVENT_ROW_IDENTITY)]
+    out = list(made_anew)
     for cluster in clusters(tables):
         some = [tables[one] for one in cluster]
         by = EVENT_ROW_IDENTITY if any(one.redrive for one in cluster) else EVENT_IDENTITY
@@ -181,7 +210,7 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def read_distinct(blobs: BlobStore, keys: Iterable[str], names: Sequence[str] | None = None) -> pa.Table:
-    """The rows of these silver objects, each once, whatever their names say of overlaps.
+    """The rows of these silver objects of stages, each once, whatever their names say of overlaps.
 
     Args:
         names: columns to read; None for all.
@@ -189,15 +218,34 @@ def read_distinct(blobs: BlobStore, keys: Iterable[str], names: Sequence[str] | 
     Raises:
         KeyError: an object is gone (compaction has replaced it): list again, or use ``read_partition``.
     """
-    tables = []
-    for cluster in clusters(stored(key) for key in keys):
-        by = identity(cluster)
-        wanted = names if names is None or len(cluster) == 1 else list(dict.fromkeys((*names, *by)))
-        found = [from_bytes(blobs.get(one.key)[0], wanted) for one in cluster]
-        rows = found[0] if len(found) == 1 else distinct(concat(found), by)
-        tables.append(rows if names is None else rows.select(list(names)))
-    rows = concat(tables)
+    return read_shown(blobs, Shown([stored(key) for key in keys]), names)
+
+
+def read_shown(blobs: BlobStore, day: Shown, names: Sequence[str] | None = None) -> pa.Table:
+    """The rows of silver that count of a day, each once; raises KeyError as ``read_distinct`` does."""
+    again = bool(day.made_anew) and any(one.redrive for one in day.live)
+    wanted = names if names is None or not again else _with(names, ROW_IDENTITY)
+    tables = [from_bytes(body, wanted) for body in blobs.get_all(day.made_anew)]
+    if again:  # what came again may be in the edition
+        tables = [distinct(concat([*tables, *_live(blobs, day, day.live, wanted)]), ROW_IDENTITY)]
+    else:
+        for cluster in clusters(day.live):
+            by = identity(cluster)
+            wanted = names if names is None or len(cluster) == 1 else _with(names, by)
+            found = list(_live(blobs, day, cluster, wanted))
+            tables.append(found[0] if len(found) == 1 else distinct(concat(found), by))
+    rows = concat(tables if names is None else [table.select(list(names)) for table in tables])
     return rows if names is None else rows.select(list(names))
+
+
+def _live(blobs: BlobStore, day: Shown, some: Iterable[Stored], names: Sequence[str] | None) -> Iterator[pa.Table]:
+    needed = names if names is None or not day.edition.number else _with(names, ("sequence",))
+    for one in some:
+        yield day.counting(one, from_bytes(blobs.get(one.key)[0], needed))
+
+
+def _with(names: Iterable[str], more: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys((*names, *more)))
 
 
 def read_partition(blobs: BlobStore, domain: str, date: str, names: Sequence[str] | None = None) -> pa.Table:
@@ -206,9 +254,11 @@ def read_partition(blobs: BlobStore, domain: str, date: str, names: Sequence[str
     Raises:
         UnavailableError: objects vanished under every one of ATTEMPTS listings.
     """
+    prefix = keys.day_prefix("silver", domain, date)
     for _ in range(ATTEMPTS):
         try:
-            return read_distinct(blobs, [one.key for one in objects(blobs, domain, date)], names)
+            listed = list(blobs.list(prefix))
+            return read_shown(blobs, shown(blobs, domain, date, listed), names)
         except KeyError:  # an output stands before its inputs go, so another listing finds all rows
             continue
-    raise UnavailableError(f"{silver_prefix(domain, date)}: objects vanished while being read, {ATTEMPTS} times")
+    raise UnavailableError(f"{prefix}: objects vanished while being read, {ATTEMPTS} times")

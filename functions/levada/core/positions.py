@@ -8,6 +8,7 @@ reordering and resends. So is the fence of rows between two stages: it survives 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from levada.core.intervals import Intervals, IntervalSet
@@ -164,6 +165,14 @@ class RowFences:
 
     def inherit(self, other: RowFences) -> None:
         self._intervals.inherit(other._intervals)
+
+    def behind(self, others: Iterable[RowFences], since_s: int) -> int:
+        """How many lanes, touched since then, end behind the last position that any of these others has."""
+        reached: dict[bytes, int] = {}
+        for other in others:
+            for lane, _, end in other._intervals.ends():
+                reached[lane] = max(end, reached.get(lane, 0))
+        return sum(end > reached.get(lane, 0) for lane, at_s, end in self._intervals.ends() if at_s >= since_s)
 
     def expire(self, before_s: int) -> None:
         """Forget lanes that nothing has touched since before_s, at last an hour later."""

@@ -8,7 +8,7 @@ and a gold object that is gone takes nothing away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from levada.core import columns, groups, keys, parquet
+from levada.core import columns, groups, parquet
+from levada.core.editions import Edition
 from levada.core.errors import ConfigError
 from levada.core.instants import instant
 from levada.core.intervals import IntervalSet
 from levada.core.partials import PARTIAL, conform, merge
 from levada.core.periods import HOUR, HOUR_US, Calendar, Partition
-from levada.core.positions import ShardToken
 from levada.core.records import TIME
 from levada.core.vectors import NO_TIME, to_arrow, to_numpy
 
@@ -100,15 +100,25 @@ class Manifest:
 
     zone: str
     gold: dict[str, dict[str, IntervalSet]] = field(default_factory=dict)
-    """Day of gold → shard token → generations whose object of that day is merged in."""
+    """Day of gold → shard token → generations whose object of that day is merged in; an edition's object is 0 of its
+    name (``editions.emission_of``)."""
     revision: int = 0
     """How many times the object has been replaced."""
 
-    def covers(self, day: str, token: ShardToken, generation: int) -> bool:
-        return generation in self.gold.get(day, {}).get(str(token), ())
+    def covers(self, day: str, token: str, generation: int) -> bool:
+        return generation in self.gold.get(day, {}).get(token, ())
 
-    def add(self, day: str, token: ShardToken, generation: int) -> None:
-        self.gold.setdefault(day, {}).setdefault(str(token), IntervalSet()).add(generation)
+    def add(self, day: str, token: str, generation: int) -> None:
+        self.gold.setdefault(day, {}).setdefault(token, IntervalSet()).add(generation)
+
+    def emissions(self, day: str) -> Iterator[tuple[str, int]]:
+        """(token, generation) of each gold object of a day that is merged in."""
+        for token, spans in self.gold.get(day, {}).items():
+            yield from ((token, generation) for start, end in spans.spans() for generation in range(start, end))
+
+    def is_stale(self, day: str, edition: Edition) -> bool:
+        """Whether gold of this day is merged in that an edition has replaced."""
+        return any(edition.replaces_gold(*emission) for emission in self.emissions(day))
 
     @property
     def objects(self) -> int:
@@ -160,18 +170,4 @@ def about(body: bytes) -> dict[str, Any]:
         raise ConfigError(f"not a rollup of levada: {err}") from err
     if found.get("v") != VERSION:
         raise ConfigError(f"rollup v={found.get('v')!r}: this version reads {VERSION}")
-    return found
-
-
-def gold_position(key: str) -> tuple[str, str, ShardToken, int]:
-    """(domain, day, token, generation) of a gold object. Raises ConfigError for any other key."""
-    parts = key.removesuffix(".parquet").split("/")
-    try:
-        layer, domain, day, name = parts
-        token, _, generation = name.rpartition("-")
-        found = domain.removeprefix("domain="), day.removeprefix("date="), ShardToken.parse(token), int(generation)
-        if layer != "gold" or keys.gold(*found) != key:
-            raise ValueError("must look like gold/domain=<domain>/date=<day>/<shard>-<generation>.parquet")
-    except ValueError as err:
-        raise ConfigError(f"{key}: not an object of gold: {err}") from err
     return found

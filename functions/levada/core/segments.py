@@ -7,13 +7,15 @@ import json
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.core.editions import Edition
 from levada.core.item_keys import PARTITION_BYTES, bounded, quoted
 from levada.core.partials import PARTIAL, conform
 from levada.core.records import SERIES, TIME
@@ -55,18 +57,51 @@ def items(partials: pa.Table, token: str, generation: int, expiry: Expiry | None
         token, generation: who emitted them, and its how manieth emission it was.
         expiry: when they expire; None for never.
     """
-    day = pc.floor_temporal(partials["window_start"], unit="day")
-    keyed = partials.append_column("day", day)
-    order = [*((name, "ascending") for name in SERIES), ("window_start", "ascending")]
-    plain = keyed.set_column(0, "domain", keyed["domain"].cast(pa.string()))
-    for i, name in enumerate(SERIES):
-        plain = plain.set_column(i, name, keyed[name].cast(pa.string()))
-    plain = plain.sort_by(order)
+    plain = _in_order(partials)
     for start, end in _runs(plain, [*SERIES, "day"]):
         for item in _item(plain.slice(start, end - start), token, generation):
             if expiry is not None:
                 item["expires_at"] = expiry.at(WINDOWS, plain["domain"][start].as_py(), item["start"])
             yield item
+
+
+def items_made_anew(
+    partials: pa.Table,
+    also: Iterable[Mapping[str, str]],
+    edition: Edition,
+    token: str,
+    day_us: int,
+    expiry: Expiry | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Segments of a day's edition. Each says which stretch of time it holds all of, and what it replaces there.
+
+    Args:
+        partials: the edition's (PARTIAL), any order, all of the day that begins at day_us.
+        also: series that may have segments of the day, and have no window in the edition.
+        token: name of the edition's object that holds them.
+    """
+    plain = _in_order(partials)
+    runs = [plain.slice(start, end - start) for start, end in _runs(plain, list(SERIES))]
+    pieces = [(_series(rows), list(_pieces(rows))) for rows in runs]
+    held = {tuple(series.values()) for series, _ in pieces}
+    others = {tuple(one[name] for name in SERIES): {name: one[name] for name in SERIES} for one in also}
+    pieces += [(series, list(_pieces(plain.slice(0, 0)))) for key, series in sorted(others.items()) if key not in held]
+    for series, some in pieces:
+        cuts = [day_us, *(_starts(piece.rows)[0] for piece in some[1:]), day_us + DAY_US]
+        for piece, (first_us, end_us) in zip(some, pairwise(cuts), strict=True):
+            item = _item_of(piece, series, first_us, end_us, token, 0)
+            item["replaces"] = json.dumps({"number": edition.number, "gold": dict(edition.gold)}, separators=(",", ":"))
+            if expiry is not None:
+                item["expires_at"] = expiry.at(WINDOWS, series["domain"], first_us)
+            yield item
+
+
+def _in_order(partials: pa.Table) -> pa.Table:
+    """Series as texts, sorted by series and window; and ``day``."""
+    plain = partials.append_column("day", pc.floor_temporal(partials["window_start"], unit="day"))
+    for i, name in enumerate(SERIES):
+        plain = plain.set_column(i, name, partials[name].cast(pa.string()))
+    return plain.sort_by([*((name, "ascending") for name in SERIES), ("window_start", "ascending")])
 
 
 def _runs(table: pa.Table, names: list[str]) -> Iterator[tuple[int, int]]:
@@ -82,24 +117,49 @@ def _runs(table: pa.Table, names: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _item(rows: pa.Table, token: str, generation: int) -> Iterator[dict[str, Any]]:
+    for piece in _pieces(rows):
+        starts = _starts(piece.rows)
+        end_us = starts[-1] + piece.rows["width_s"][-1].as_py() * 1_000_000
+        yield _item_of(piece, _series(piece.rows), starts[0], end_us, token, generation)
+
+
+class _Piece(NamedTuple):
+    rows: pa.Table
+    data: bytes
+
+
+def _pieces(rows: pa.Table) -> Iterator[_Piece]:
+    """Rows of one series and day, cut so that each part fits into an item."""
     data = _packed(rows)
-    if len(data) > MAX_DATA_BYTES and rows.num_rows > 1:
-        half = rows.num_rows // 2
-        yield from _item(rows.slice(0, half), token, generation)
-        yield from _item(rows.slice(half), token, generation)
+    if rows.num_rows < 2 or len(data) <= MAX_DATA_BYTES:
+        yield _Piece(rows, data)
         return
-    series = {name: rows[name][0].as_py() for name in SERIES}
-    times = rows["window_start"].cast(pa.int64())
-    first_us, last_us = times[0].as_py(), times[-1].as_py()
-    yield {
+    half = rows.num_rows // 2
+    yield from _pieces(rows.slice(0, half))
+    yield from _pieces(rows.slice(half))
+
+
+def _series(rows: pa.Table) -> dict[str, str]:
+    return {name: rows[name][0].as_py() for name in SERIES}
+
+
+def _starts(rows: pa.Table) -> list[int]:
+    starts: list[int] = rows["window_start"].cast(pa.int64()).to_pylist()
+    return starts
+
+
+def _item_of(
+    piece: _Piece, series: Mapping[str, str], first_us: int, end_us: int, token: str, generation: int
+) -> dict[str, Any]:
+    return {
         "pk": window_pk(series),
         "sk": f"{sort_time(first_us)}#{token}#{generation:012d}",
         "start": first_us,
-        "end": last_us + rows["width_s"][-1].as_py() * 1_000_000,
-        "n": rows.num_rows,
+        "end": end_us,
+        "n": piece.rows.num_rows,
         "shard": token,
         "generation": generation,
-        "data": data,
+        "data": piece.data,
     }
 
 
@@ -151,6 +211,54 @@ def series_items(partials: pa.Table, expiry: Expiry | None = None) -> list[dict[
 
 
 def to_partials(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
-    """The partials in a series' segments, as they were emitted (unmerged)."""
-    tables = [_unpacked(item["data"], series) for item in found]
+    """The partials in a series' segments, as they were emitted (unmerged); those that an edition among the segments
+    replaces are left out, so all of a day belong together."""
+    tables = [rows for _, rows in _counting(found, series)]
     return pa.concat_tables(tables) if tables else pa.Table.from_batches([], schema=PARTIAL)
+
+
+EMITTED = pa.schema([*PARTIAL, pa.field("shard", pa.string()), pa.field("generation", pa.int64())])
+"""Partials, and who emitted them, as how manieth emission."""
+
+
+def emitted(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
+    """The same with who emitted them (EMITTED)."""
+    tables = [EMITTED.empty_table()]
+    for item, rows in _counting(found, series):
+        for name, value in (("shard", pa.scalar(item["shard"])), ("generation", pa.scalar(int(item["generation"])))):
+            rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+        tables.append(rows)
+    return pa.concat_tables(tables)
+
+
+def _counting(
+    found: Iterable[Mapping[str, Any]], series: Mapping[str, str]
+) -> Iterator[tuple[Mapping[str, Any], pa.Table]]:
+    """Each segment with those of its partials that no edition among the segments replaces."""
+    items = list(found)
+    replacing = [_Replacing.of(item) for item in items if "replaces" in item]
+    for item in items:
+        rows = _unpacked(item["data"], series)
+        for one in replacing:
+            rows = one.left_of(item, rows)
+        yield item, rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacing:
+    """What a segment of an edition replaces, in which stretch of time."""
+
+    edition: Edition
+    start_us: int
+    end_us: int
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> _Replacing:
+        told = json.loads(item["replaces"])
+        return cls(Edition(number=told["number"], gold=told["gold"]), int(item["start"]), int(item["end"]))
+
+    def left_of(self, item: Mapping[str, Any], rows: pa.Table) -> pa.Table:
+        if not self.edition.replaces_gold(item["shard"], int(item["generation"])):
+            return rows
+        starts = rows["window_start"].cast(pa.int64())
+        return rows.filter(pc.or_(pc.less(starts, self.start_us), pc.greater_equal(starts, self.end_us)))

@@ -156,19 +156,23 @@ MAX_DAYS = 100
 
 def _day(blobs: BlobStore, memo: dict[str, Any], domain: Domain, listed: Sequence[Blob]) -> pa.Table:
     known: dict[str, pa.Table] = memo.setdefault("event_days", {})
-    key = hashlib.sha256("\n".join(f"{blob.key} {blob.etag}" for blob in listed).encode()).hexdigest()
+    shown = lake.shown(blobs, *lake.partition_of(listed[0].key), listed)
+    names = [*(f"{blob.key} {blob.etag}" for blob in listed), str(shown.edition.number)]
+    key = hashlib.sha256("\n".join(names).encode()).hexdigest()
     if key in known:
         known[key] = known.pop(key)  # the last that was used goes last
         return known[key]
-    stored = [lake.stored(blob.key, blob.size) for blob in listed]
     try:
-        bodies = list(blobs.get_all(one.key for one in stored))
+        bodies = list(blobs.get_all([*shown.made_anew, *(one.key for one in shown.live)]))
         tables = [canonical(parquet.from_bytes(body), domain) for body in bodies]
     except KeyError as err:
         raise UnavailableError(f"an object of {listed[0].key.rpartition('/')[0]} was replaced: {err}") from err
     except (pa.ArrowInvalid, OSError) as err:
         raise BadRecordError("object_corrupt", str(err)) from err
-    some = lake.distinct_events(list(zip(stored, tables, strict=True)))
+    anew = tables[: len(shown.made_anew)]
+    live = zip(shown.live, tables[len(anew) :], strict=True)
+    some = lake.distinct_events([(one, shown.counting(one, rows)) for one, rows in live], anew)
+    some = some or [columns.empty(event_schema(domain))]
     known[key] = rows = pa.concat_tables(some).unify_dictionaries().combine_chunks()
     while len(known) > 1 and sum(one.nbytes for one in known.values()) > MEMO_BYTES:
         known.pop(next(iter(known)))

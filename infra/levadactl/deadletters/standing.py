@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import keys, lineage, parquet
+from levada.core import editions, keys, lineage, parquet
 from levada.core.checkpoint import Checkpoint
 from levada.core.errors import UnavailableError
 from levada.core.keys import Span
+from levada.core.lake import partitions
 from levada.ports import BlobStore
 from levadactl.deadletters import ledger
 from levadactl.deadletters.letters import AGGREGATE, CLEAN, INGEST, Letter, read
@@ -117,7 +118,8 @@ def _sort_read(blobs: BlobStore, waiting: Sequence[Letter], wholes: set[tuple[st
 
 
 def in_silver(blobs: BlobStore, letters: Sequence[Letter]) -> Rows:
-    """Rows of these letters' records that stand in silver objects which hold the records' positions.
+    """Rows of these letters' records that stand in objects of silver or events which hold the records' positions, or
+    in those of days that were made anew.
 
     Raises UnavailableError when compaction replaced objects under every one of ATTEMPTS listings.
     """
@@ -126,7 +128,7 @@ def in_silver(blobs: BlobStore, letters: Sequence[Letter]) -> Rows:
             return _in_silver(blobs, letters)
         except KeyError:  # an output stands before its inputs go, so another listing finds all rows
             continue
-    raise UnavailableError(f"silver/: objects vanished while being read, {ATTEMPTS} times")
+    raise UnavailableError(f"silver/, events/: objects vanished while being read, {ATTEMPTS} times")
 
 
 def _in_silver(blobs: BlobStore, letters: Sequence[Letter]) -> Rows:
@@ -146,16 +148,22 @@ def _in_silver(blobs: BlobStore, letters: Sequence[Letter]) -> Rows:
 
 
 def _objects(blobs: BlobStore, letters: Sequence[Letter], places: dict[str, list[int]]) -> Iterator[str]:
-    """Keys of silver objects whose range holds one of the places."""
+    """Keys of objects whose range holds one of the places, and of those that count of days that were made anew."""
     domains = {letter.domain for letter in letters}
-    prefixes = ["silver/"] if keys.UNKNOWN_DOMAIN in domains else [f"silver/domain={d}/" for d in sorted(domains)]
-    for prefix in prefixes:
-        for blob in list(blobs.list(prefix)):
-            try:
-                span = Span.parse(blob.key.rpartition("/")[2].removesuffix(".parquet"))
-            except ValueError:
-                continue  # nothing of ours
-            sequences = places.get(str(span.token), [])
-            at = bisect_left(sequences, int(span.first))
-            if at < len(sequences) and sequences[at] <= int(span.last):
-                yield blob.key
+    below = [""] if keys.UNKNOWN_DOMAIN in domains else [f"domain={name}/" for name in sorted(domains)]
+    for prefix in (f"{layer}/{rest}" for rest in below for layer in ("silver", "events")):
+        for domain, date, listed in partitions(blobs.list(prefix)):
+            yield from editions.of_listed(blobs, domain, date, (b.key for b in listed)).objects & {
+                b.key for b in listed
+            }
+            yield from (blob.key for blob in listed if _holds(blob.key, places))
+
+
+def _holds(key: str, places: dict[str, list[int]]) -> bool:
+    try:
+        span = Span.parse(editions.token_of(key))
+    except ValueError:
+        return False  # nothing of ours, or of an edition
+    sequences = places.get(str(span.token), [])
+    at = bisect_left(sequences, int(span.first))
+    return at < len(sequences) and sequences[at] <= int(span.last)

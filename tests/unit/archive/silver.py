@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from levada.core import keys, lake, parquet
 from levada.core.keys import Span
+from levada.core.lake import Stored
 from levada.core.positions import ShardToken, pad_sequence
 from levada.core.records import MEASUREMENT
 from levada.ports import BlobStore
@@ -76,3 +77,8 @@ def read(blobs: BlobStore) -> list[Identity]:
     found = [(r["shard"], r["sequence"], r["row"], r["metric"]) for r in plain]
     assert plain == [row(identity) for identity in found]
     return sorted(found)
+
+
+def objects(blobs: BlobStore) -> list[Stored]:
+    """The objects of the partition that the stages have written, in order of their names."""
+    return [lake.stored(blob.key, blob.size) for blob in blobs.list(keys.day_prefix("silver", DOMAIN, DATE))]

@@ -95,7 +95,7 @@ def written(spans: Iterable[Span]) -> tuple[MemoryBlobStore, list[Identity]]:
 
 
 def names(blobs: MemoryBlobStore) -> list[tuple[int, int, int]]:
-    return [(o.span.token.number, o.first, o.last) for o in lake.objects(blobs, DOMAIN, DATE)]
+    return [(o.span.token.number, o.first, o.last) for o in silver.objects(blobs)]
 
 
 def test_the_objects_of_a_shard_become_one_named_by_the_whole_range() -> None:
@@ -122,7 +122,7 @@ def test_the_output_is_sorted_by_series_metric_and_time_and_compressed() -> None
 
     done = compact(blobs)
 
-    (one,) = lake.objects(blobs, DOMAIN, DATE)
+    (one,) = silver.objects(blobs)
     rows = lake.from_bytes(blobs.objects[one.key]).to_pylist()
     order = [(r["series"], r["metric"], r["time"]) for r in rows]
     assert order == sorted(order)
@@ -169,7 +169,7 @@ def test_a_later_version_s_columns_survive() -> None:
 
     compact(blobs)
 
-    (one,) = lake.objects(blobs, DOMAIN, DATE)
+    (one,) = silver.objects(blobs)
     notes = lake.from_bytes(blobs.objects[one.key]).group_by("note").aggregate([([], "count_all")]).to_pylist()
     assert {n["note"]: n["count_all"] for n in notes} == {None: 4, "new": 4}
 
@@ -207,7 +207,7 @@ def test_due_is_a_partition_in_which_a_shard_has_collected_many_objects() -> Non
 
     assert (done.partitions, done.outputs, done.inputs) == (1, 1, compaction.MIN_OBJECTS)
     assert names(blobs)[0] == (0, 1, compaction.MIN_OBJECTS)
-    assert len(list(blobs.list(lake.silver_prefix(DOMAIN, "2004-03-11")))) == compaction.MIN_OBJECTS - 1
+    assert len(list(blobs.list(keys.day_prefix("silver", DOMAIN, "2004-03-11")))) == compaction.MIN_OBJECTS - 1
 
 
 def test_a_run_stops_in_time_and_says_what_is_left() -> None:
@@ -224,7 +224,7 @@ def test_a_run_stops_in_time_and_says_what_is_left() -> None:
 
 def test_a_foreign_object_stops_its_own_partition_only() -> None:
     blobs, _ = written([span(i, i) for i in range(1, 9)])
-    blobs.put(lake.silver_prefix(DOMAIN, "2004-03-09") + "mine.parquet", b"")
+    blobs.put(keys.day_prefix("silver", DOMAIN, "2004-03-09") + "mine.parquet", b"")
 
     done = compact_due(blobs, forever)
 
@@ -343,7 +343,7 @@ def test_a_run_that_was_overtaken_deletes_nothing() -> None:
     blobs, before = written([span(1, 2), span(5, 6)])
     compact(blobs)
     put(blobs, span(7, 9))
-    sizes = {one.last: one.size for one in lake.objects(blobs, DOMAIN, DATE)}
+    sizes = {one.last: one.size for one in silver.objects(blobs)}
 
     # the other run rewrites 1-6 in place, with the rows of 3-4, and has no room for 7-9
     done = overtaken(blobs, span(3, 4), at=4, max_bytes=sizes[6] + sizes[9])

@@ -22,7 +22,7 @@ class VanishingBlobs(MemoryBlobStore):
     def get(self, key: str) -> tuple[bytes, str]:
         if self.times:
             self.times -= 1
-            for one in lake.objects(self, DOMAIN, DATE):
+            for one in silver.objects(self):
                 del self.objects[one.key]
             put(self, span(1, 9 + self.times))
         return super().get(key)
@@ -34,7 +34,7 @@ def test_objects_that_overlap_are_read_together_and_others_apart() -> None:
     for name in names:
         put(blobs, name)
 
-    found = lake.clusters(lake.objects(blobs, DOMAIN, DATE))
+    found = lake.clusters(silver.objects(blobs))
 
     assert [[(o.first, o.last, o.span.token.number) for o in c] for c in found] == [
         [(1, 4, 0), (3, 5, 0), (5, 6, 0)],

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from levada.archive import rollups as making
 from levada.archive.rollups import RESERVE_S, make, make_due
-from levada.core import keys, rollups
+from levada.core import editions, keys, rollups
 from levada.core.errors import ConfigError, UnavailableError
 from levada.core.periods import PERIODS, Calendar
 from levada.core.positions import ShardToken
@@ -292,7 +292,7 @@ def test_a_file_of_somebody_else_is_no_rollup() -> None:
     with pytest.raises(ConfigError, match="not a rollup"):
         rollups.about(b"PAR1")
     with pytest.raises(ConfigError, match="not an object of gold"):
-        rollups.gold_position("gold/domain=a/date=2024-01-01/x.parquet")
+        editions.emission_of("gold/domain=a/date=2024-01-01/x.parquet")
 
 
 def test_sigma_within_is_pooled_over_the_windows() -> None:

@@ -106,7 +106,7 @@ def test_compaction_settles_the_partition_under_normal_names(
 
     assert (done.partitions, done.failures) == (1, [])
     assert seen(blobs) == wanted
-    left = lake.objects(blobs, DOMAIN, DATE)
+    left = silver.objects(blobs)
     assert not [one for one in left if one.redrive]
     assert len(left) == len({one.span.token for one in left}) == done.outputs
     for one in left:
@@ -133,7 +133,7 @@ def test_a_crash_anywhere_in_it_is_never_seen(made: tuple[MemoryBlobStore, dict[
     compact_partition(blobs, DOMAIN, DATE, forever)
 
     assert seen(blobs) == wanted
-    assert not [one for one in lake.objects(blobs, DOMAIN, DATE) if one.redrive]
+    assert not [one for one in silver.objects(blobs) if one.redrive]
 
 
 def test_too_large_a_partition_stays_as_it_is_and_is_read_right() -> None:

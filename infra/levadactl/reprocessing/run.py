@@ -1,0 +1,244 @@
+"""``levada reprocess``: what would change if the days were made anew, and making them so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+
+from levada.archive.gold import Gold
+from levada.core import keys, lake, parquet, rollups
+from levada.core.editions import Edition
+from levada.core.errors import ConfigError
+from levada.core.keys import UNDATED
+from levada.core.lake import Shown
+from levada.core.periods import DAY_US, PERIODS
+from levada.core.records import MEASUREMENT, event_schema
+from levada.core.rollups import Manifest
+from levada.core.vectors import to_numpy
+from levadactl.reprocessing import applying, cut, differing
+from levadactl.reprocessing.cut import WAIT_S, Cut
+from levadactl.reprocessing.differing import Day, Rows
+from levadactl.reprocessing.ports import Days, Ports, ReprocessError
+from levadactl.reprocessing.rebuilding import Rebuilt, held, rebuild
+from levadactl.reprocessing.spill import Spill
+
+Progress = Callable[[str, float, str], AbstractContextManager[Callable[[float], None]]]
+"""What is done, of how much, in which unit; see ``console.progress``."""
+EXAMPLES = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What was found, and done."""
+
+    domain: str
+    digest: str
+    """Names the changes: the same days with the same new content give the same."""
+    days: list[Day] = field(default_factory=list)
+    """Those that can be made anew, in order."""
+    left: dict[str, str] = field(default_factory=dict)
+    """Date → why it cannot be made anew now."""
+    records: int = 0
+    """Of bronze that were read."""
+    refused: Counter[str] = field(default_factory=Counter)
+    applied: list[str] = field(default_factory=list)
+    """Dates that have a new edition."""
+    finished: list[str] = field(default_factory=list)
+    """Dates whose edition an earlier run had left half in effect."""
+    rolled_up: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def differing(self) -> list[Day]:
+        return [day for day in self.days if day.differs]
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer of ``levada reprocess --json``."""
+        total = {
+            name: sum(getattr(day, name) for day in self.days)
+            for name in ("windows", "same", "changed", "added", "removed")
+        }
+        sides = {
+            side: {
+                layer: sum(getattr(day, side).get(layer, Rows()).rows for day in self.days)
+                for layer in sorted({layer for day in self.days for layer in getattr(day, side)})
+            }
+            for side in ("before", "after")
+        }
+        return {
+            "domain": self.domain,
+            "digest": self.digest,
+            "records": self.records,
+            "days": len(self.days),
+            "days_that_differ": [day.counts() for day in self.differing],
+            "windows": total,
+            "rows": sides,
+            "statistics": dict(sum((day.columns for day in self.days), Counter())),
+            "metrics": dict(sum((day.metrics for day in self.days), Counter())),
+            "refused": dict(self.refused),
+            "left": self.left,
+            "examples": [one for day in self.days for one in day.examples][:EXAMPLES],
+            "applied": self.applied,
+            "finished": self.finished,
+            "rollups": dict(self.rolled_up),
+        }
+
+
+def reprocess(
+    ports: Ports,
+    days: Days,
+    progress: Progress,
+    *,
+    apply: bool = False,
+    expected: str | None = None,
+    wait_s: float = WAIT_S,
+    folder: Path | None = None,
+) -> Report:
+    """Compare the days with what bronze makes of them now, and make those anew that differ if asked to.
+
+    Args:
+        expected: the digest of the changes to apply; others are refused.
+        wait_s: how long to wait for aggregate to come up with clean, seconds.
+        folder: where rows are kept meanwhile; a new one of the system's by default.
+
+    Raises ReprocessError when it cannot be done.
+    """
+    if why := ports.waiting():
+        raise ReprocessError(why)
+    finished = []
+    if apply:
+        for date in applying.unserved(ports):
+            applying.finish(ports, date)
+            finished.append(date)
+    with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
+        spill = Spill(Path(temporary))
+        at = cut.made(ports, days, wait_s=wait_s)
+        with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
+            rebuilt = rebuild(ports, days, at, spill, advance)
+        report = _compared(ports, at, rebuilt, progress)
+        report.finished = finished
+        if apply:
+            if expected is not None and expected != report.digest:
+                raise ReprocessError(
+                    f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
+                )
+            _apply(ports, at, rebuilt, report, progress)
+    return report
+
+
+def _compared(ports: Ports, at: Cut, rebuilt: Rebuilt, progress: Progress) -> Report:
+    spill = rebuilt.spill
+    windows = _by_date(rebuilt.windows)
+    dates = sorted({*at.listed, *spill.dates("silver"), *spill.dates("events"), *windows})
+    report = Report(domain=ports.domain.name, digest="", records=rebuilt.records, refused=rebuilt.refused)
+    after = []
+    with progress("comparing days", len(dates), "days") as advance:
+        for date in dates:
+            if why := at.hinders(date):
+                report.left[date] = why
+            else:
+                day = _day(ports, at, spill, date, windows.get(date))
+                report.days.append(day)
+                after.append((day, windows.get(date, rebuilt.windows.slice(0, 0))))
+            advance(1)
+    for date, why in _not_coverable(ports, at, report).items():
+        report.left[date] = why
+    report.days = [day for day in report.days if day.date not in report.left]
+    report.digest = differing.digest((day, windows) for day, windows in after if day.date not in report.left)
+    return report
+
+
+def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table | None) -> Day:
+    schemas = {"silver": MEASUREMENT, "events": event_schema(ports.domain.fields)}
+    before, after = {}, {}
+    for layer, schema in schemas.items():
+        names = [name for name in schema.names if name not in ("shard", "sequence")]
+        shown = lake.shown(ports.blobs, ports.domain.name, date, at.listed.get(date, {}).get(layer, []))
+        old = differing.content_of(_rows(ports, shown, layer, schema), names)
+        new = differing.content_of(spill.read(layer, date), names)
+        taken = layer == "silver" and date in at.silver_gone and not old.rows  # as retention has it
+        if (old.rows or new.rows) and not taken:
+            before[layer], after[layer] = old, new
+    day = Day(date=date, before=before, after=after)
+    if date != UNDATED:
+        gold = [blob.key for blob in at.listed.get(date, {}).get("gold", [])]
+        now = applying.windows_of(ports, date, gold)
+        differing.compare(day, now, now.slice(0, 0) if windows is None else windows)
+    return day
+
+
+def _rows(ports: Ports, shown: Shown, layer: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of a day that count, each once."""
+    if layer == "silver":
+        yield lake.read_shown(ports.blobs, shown)
+        return
+    bodies = list(ports.blobs.get_all([*shown.made_anew, *(one.key for one in shown.live)]))
+    tables = [_events(parquet.from_bytes(body), schema) for body in bodies]
+    anew = tables[: len(shown.made_anew)]
+    live = zip(shown.live, tables[len(anew) :], strict=True)
+    yield from lake.distinct_events([(one, shown.counting(one, rows)) for one, rows in live], anew)
+
+
+def _events(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Events of an earlier version may lack columns."""
+    there = set(rows.schema.names)
+    return pa.table(
+        [rows[f.name].cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in schema],
+        schema=schema,
+    )
+
+
+def _by_date(windows: pa.Table) -> dict[str, pa.Table]:
+    days = to_numpy(windows["window_start"]) // DAY_US
+    found = {}
+    for day in sorted(set(days.tolist())):
+        mine = windows.filter(pa.array(days == day))
+        found[mine["window_start"][0].as_py().strftime("%Y-%m-%d")] = mine
+    return found
+
+
+def _not_coverable(ports: Ports, at: Cut, report: Report) -> dict[str, str]:
+    """Date → why a rollup that it is part of could not be made anew."""
+    wanted = {day.date for day in report.differing if day.date != UNDATED}
+    gold = Gold(ports.domain.name)
+    for _, date, listed in lake.partitions(ports.blobs.list(f"gold/domain={ports.domain.name}/")):
+        gold.add(ports.blobs, date, listed)
+    for date in wanted:
+        now, _ = at.edition(date)
+        gold.editions[date] = Edition(now.number + 1, {}, {**now.gold, **at.gold})
+    out: dict[str, str] = {}
+    for date in sorted(wanted):
+        for partition in (one for period in PERIODS for one in ports.calendar.touching(period, date)):
+            key = keys.rollup(ports.domain.name, partition.period, partition.name)
+            try:
+                manifest = Manifest.from_json(rollups.about(ports.blobs.get(key)[0]))
+            except (KeyError, ConfigError):
+                continue
+            if gold.stale(manifest) and (gone := gold.gone(manifest)):
+                out[date] = (
+                    f"rollup {partition.period}/{partition.name} holds gold of {gone} that retention has taken, "
+                    f"so that day must be made anew, too: --since {min(gone, date)}"
+                )
+    return out
+
+
+def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, progress: Progress) -> None:
+    windows = _by_date(rebuilt.windows)
+    with progress("making days anew", len(report.differing), "days") as advance:
+        for day in report.differing:
+            listed = at.listed.get(day.date, {}).get("gold", [])
+            before = applying.windows_of(ports, day.date, (blob.key for blob in listed))
+            new = windows.get(day.date, rebuilt.windows.slice(0, 0))
+            applying.commit(ports, at, day.date, rebuilt.spill, new, before)
+            applying.finish(ports, day.date)
+            report.applied.append(day.date)
+            advance(1)
+    touched = sorted(date for date in {*report.applied, *report.finished} if date != UNDATED)
+    if touched:
+        report.rolled_up = ports.roll_up(touched[0])
