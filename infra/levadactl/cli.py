@@ -29,6 +29,7 @@ COMMAND_MODULES = (
     "kpi",
     "limits",
     "verify",
+    "reprocess",
     "retention",
     "dlq",
     "demo",

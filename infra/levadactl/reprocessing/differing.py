@@ -5,13 +5,14 @@ from __future__ import annotations
 # ruff: noqa: S608 - column names are ours, and the database is in memory
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from levada.core.partials import merge
+from levada.core.partials import PARTIAL, merge
 from levadactl.compare import CLOSE, EXACT, TOLERANCE, plain, spread
 from levadactl.oracle import KEY, QUANTILES
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5
 SHOWN = (*EXACT, *CLOSE, "stddev", *QUANTILES)
+EVERY = (*SHOWN, "bin_error")
 APART = (*EXACT, "bin_error")
 """Statistics that must be the same; the others may differ in the last digits."""
+UNTOLD = ("late", "opened")
+"""What bronze does not tell of a window: how many of its rows were late, and what opened it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,22 +67,62 @@ class Day:
         return {"date": self.date, "rows": rows, **windows}
 
 
-def content_of(tables: Iterable[pa.Table], names: Iterable[str]) -> Rows:
-    """Of rows in any order; ``names`` are the columns that count."""
+@contextmanager
+def differing() -> Iterator[Differing]:
+    """One database for all days: to make one takes longer than a day of a small domain."""
     import duckdb
 
-    found, wanted = Rows(), list(names)
     with duckdb.connect() as db:
+        yield Differing(db)
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """Compares days."""
+
+    db: DuckDBPyConnection
+
+    def content_of(self, tables: Iterable[pa.Table], names: Iterable[str]) -> Rows:
+        """Of rows in any order; ``names`` are the columns that count."""
+        found, wanted = Rows(), list(names)
         for table in tables:
+            if not table.num_rows:
+                continue
             rows = table.select([name for name in wanted if name in table.schema.names])
-            db.register("given", _texts(rows))
+            self.db.register("given", _texts(rows))
             listed = ", ".join(f'"{name}"' for name in rows.schema.names)
             values = "count(value)" if "value" in rows.schema.names else "0"
-            one = db.execute(f"SELECT count(*), {values}, sum(hash({listed})::HUGEINT) FROM given").fetchone()
-            if one is not None:
-                found.rows, found.values = found.rows + one[0], found.values + one[1]
-                found.content += int(one[2] or 0)
-    return found
+            counted = self.db.execute(f"SELECT count(*), {values}, sum(hash({listed})::HUGEINT) FROM given").fetchall()
+            found.rows, found.values = found.rows + counted[0][0], found.values + counted[0][1]
+            found.content += int(counted[0][2] or 0)
+        return found
+
+    def compare(self, day: Day, before: pa.Table, after: pa.Table) -> None:
+        """Fill in what differs between the windows (PARTIAL, ``before`` unmerged) of a day."""
+        now = merge(before)
+        day.windows = now.num_rows
+        if _equal(now, after):  # what the same code makes of the same rows mostly is, to the last bit
+            day.same = now.num_rows
+            return
+        self.db.register("b", spread(now))
+        self.db.register("a", spread(after))
+        _join(self.db)
+        _tell(self.db, day)
+
+    def digest(self, days: Iterable[tuple[Day, pa.Table]]) -> str:
+        """What names a set of changes: the days that differ, their rows, and the exact statistics of their windows."""
+        found = hashlib.sha256()
+        for day, after in days:
+            if day.differs:
+                rows = {layer: (one.rows, one.content) for layer, one in sorted(day.after.items())}
+                windows = self.content_of([plain(after)], (*KEY, *EXACT))
+                found.update(f"{day.date} {rows} {windows}\n".encode())
+        return found.hexdigest()[:16]
+
+
+def _equal(before: pa.Table, after: pa.Table) -> bool:
+    names = [name for name in PARTIAL.names if name not in UNTOLD]
+    return before.num_rows == after.num_rows and bool(_texts(before.select(names)).equals(_texts(after.select(names))))
 
 
 def _texts(rows: pa.Table) -> pa.Table:
@@ -89,40 +133,15 @@ def _texts(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def compare(day: Day, before: pa.Table, after: pa.Table) -> None:
-    """Fill in what differs between the windows (PARTIAL, ``before`` unmerged) of a day."""
-    import duckdb
-
-    old = spread(merge(before))
-    with duckdb.connect() as db:
-        db.register("b", old)
-        db.register("a", spread(after))
-        _join(db)
-        day.windows = old.num_rows
-        kinds = dict(db.execute("SELECT kind, count(*) FROM told GROUP BY kind").fetchall())
-        for name in ("same", "changed", "added", "removed"):
-            setattr(day, name, kinds.get(name, 0))
-        differing = ", ".join(f"count(*) FILTER (kind = 'changed' AND \"d_{name}\")" for name in (*SHOWN, "bin_error"))
-        found = db.execute(f"SELECT {differing} FROM told").fetchone() or ()
-        day.columns = Counter({name: n for name, n in zip((*SHOWN, "bin_error"), found, strict=True) if n})
-        day.metrics = Counter(
-            dict(db.execute("SELECT metric, count(*) FROM told WHERE kind != 'same' GROUP BY metric").fetchall())
-        )
-        cursor = db.execute(f"SELECT * FROM told WHERE kind != 'same' ORDER BY {', '.join(KEY)} LIMIT {EXAMPLES}")
-        names = [column[0] for column in cursor.description or []]
-        day.examples = [_example(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
-
-
 def _join(db: DuckDBPyConnection) -> None:
     on = " AND ".join(f"b.{name} = a.{name}" for name in KEY)
     names = ", ".join(f"coalesce(b.{name}, a.{name}) AS {name}" for name in KEY)
-    every = (*SHOWN, "bin_error")
-    sides = ", ".join(f"b.{name} AS b_{name}, a.{name} AS a_{name}" for name in every)
-    differ = ", ".join(f'coalesce({_apart(name)}, false) AS "d_{name}"' for name in every)
-    anything = " OR ".join(f'"d_{name}"' for name in every)
+    sides = ", ".join(f"b.{name} AS b_{name}, a.{name} AS a_{name}" for name in EVERY)
+    differ = ", ".join(f'coalesce({_apart(name)}, false) AS "d_{name}"' for name in EVERY)
+    anything = " OR ".join(f'"d_{name}"' for name in EVERY)
     db.execute(
         f"""
-        CREATE TABLE told AS
+        CREATE OR REPLACE TEMP TABLE told AS
         SELECT *, CASE WHEN absent THEN 'added' WHEN surplus THEN 'removed'
             WHEN {anything} THEN 'changed' ELSE 'same' END AS kind
         FROM (SELECT {names}, b.domain IS NULL AS absent, a.domain IS NULL AS surplus, {sides}, {differ}
@@ -139,22 +158,24 @@ def _apart(name: str) -> str:
     return f"((b.{name} IS NULL) != (a.{name} IS NULL) OR abs(b.{name} - a.{name}) > {TOLERANCE} * {scale})"
 
 
+def _tell(db: DuckDBPyConnection, day: Day) -> None:
+    kinds = dict(db.execute("SELECT kind, count(*) FROM told GROUP BY kind").fetchall())
+    for name in ("same", "changed", "added", "removed"):
+        setattr(day, name, kinds.get(name, 0))
+    differing = ", ".join(f"count(*) FILTER (kind = 'changed' AND \"d_{name}\")" for name in EVERY)
+    (found,) = db.execute(f"SELECT {differing} FROM told").fetchall()
+    day.columns = Counter({name: n for name, n in zip(EVERY, found, strict=True) if n})
+    per_metric = db.execute("SELECT metric, count(*) FROM told WHERE kind != 'same' GROUP BY metric").fetchall()
+    day.metrics = Counter(dict(per_metric))
+    cursor = db.execute(f"SELECT * FROM told WHERE kind != 'same' ORDER BY {', '.join(KEY)} LIMIT {EXAMPLES}")
+    names = [column[0] for column in cursor.description or []]
+    day.examples = [_example(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
 def _example(row: dict[str, Any]) -> dict[str, Any]:
-    key = {name: row[name] for name in KEY}
-    told: dict[str, Any] = {**key, "kind": row["kind"]}
+    told: dict[str, Any] = {**{name: row[name] for name in KEY}, "kind": row["kind"]}
     if row["kind"] != "added":
         told["before"] = {name: row[f"b_{name}"] for name in SHOWN if row["kind"] == "removed" or row[f"d_{name}"]}
     if row["kind"] != "removed":
         told["after"] = {name: row[f"a_{name}"] for name in SHOWN if row["kind"] == "added" or row[f"d_{name}"]}
     return told
-
-
-def digest(days: Iterable[tuple[Day, pa.Table]]) -> str:
-    """What names a set of changes: the days that differ, their rows, and the exact statistics of their windows."""
-    found = hashlib.sha256()
-    for day, after in days:
-        if day.differs:
-            rows = {layer: (one.rows, one.content) for layer, one in sorted(day.after.items())}
-            found.update(f"{day.date} {rows}\n".encode())
-            found.update(f"{content_of([plain(after)], (*KEY, *EXACT))}\n".encode())
-    return found.hexdigest()[:16]

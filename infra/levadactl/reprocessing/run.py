@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,9 @@ from levada.core.periods import DAY_US, PERIODS
 from levada.core.records import MEASUREMENT, event_schema
 from levada.core.rollups import Manifest
 from levada.core.vectors import to_numpy
-from levadactl.reprocessing import applying, cut, differing
+from levadactl.reprocessing import applying, cut
 from levadactl.reprocessing.cut import WAIT_S, Cut
-from levadactl.reprocessing.differing import Day, Rows
+from levadactl.reprocessing.differing import Day, Differing, Rows, differing
 from levadactl.reprocessing.ports import Days, Ports, ReprocessError
 from levadactl.reprocessing.rebuilding import Rebuilt, held, rebuild
 from levadactl.reprocessing.spill import Spill
@@ -97,6 +97,7 @@ def reprocess(
     *,
     apply: bool = False,
     expected: str | None = None,
+    unchanged: bool = False,
     wait_s: float = WAIT_S,
     folder: Path | None = None,
 ) -> Report:
@@ -104,6 +105,7 @@ def reprocess(
 
     Args:
         expected: the digest of the changes to apply; others are refused.
+        unchanged: make days anew that do not differ, too.
         wait_s: how long to wait for aggregate to come up with clean, seconds.
         folder: where rows are kept meanwhile; a new one of the system's by default.
 
@@ -121,47 +123,44 @@ def reprocess(
         at = cut.made(ports, days, wait_s=wait_s)
         with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
             rebuilt = rebuild(ports, days, at, spill, advance)
-        report = _compared(ports, at, rebuilt, progress)
+        report = _compared(ports, at, rebuilt, progress, unchanged=unchanged)
         report.finished = finished
         if apply:
             if expected is not None and expected != report.digest:
                 raise ReprocessError(
                     f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
                 )
-            _apply(ports, at, rebuilt, report, progress)
+            _apply(ports, at, rebuilt, report, report.days if unchanged else report.differing, progress)
     return report
 
 
-def _compared(ports: Ports, at: Cut, rebuilt: Rebuilt, progress: Progress) -> Report:
+def _compared(ports: Ports, at: Cut, rebuilt: Rebuilt, progress: Progress, *, unchanged: bool) -> Report:
     spill = rebuilt.spill
     windows = _by_date(rebuilt.windows)
     dates = sorted({*at.listed, *spill.dates("silver"), *spill.dates("events"), *windows})
     report = Report(domain=ports.domain.name, digest="", records=rebuilt.records, refused=rebuilt.refused)
-    after = []
-    with progress("comparing days", len(dates), "days") as advance:
+    nothing = rebuilt.windows.slice(0, 0)
+    with progress("comparing days", len(dates), "days") as advance, differing() as differ:
         for date in dates:
             if why := at.hinders(date):
                 report.left[date] = why
             else:
-                day = _day(ports, at, spill, date, windows.get(date))
-                report.days.append(day)
-                after.append((day, windows.get(date, rebuilt.windows.slice(0, 0))))
+                report.days.append(_day(ports, at, spill, date, windows.get(date, nothing), differ))
             advance(1)
-    for date, why in _not_coverable(ports, at, report).items():
-        report.left[date] = why
-    report.days = [day for day in report.days if day.date not in report.left]
-    report.digest = differing.digest((day, windows) for day, windows in after if day.date not in report.left)
+        report.left |= _not_coverable(ports, at, [day.date for day in report.days if unchanged or day.differs])
+        report.days = [day for day in report.days if day.date not in report.left]
+        report.digest = differ.digest((day, windows.get(day.date, nothing)) for day in report.days)
     return report
 
 
-def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table | None) -> Day:
+def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table, differ: Differing) -> Day:
     schemas = {"silver": MEASUREMENT, "events": event_schema(ports.domain.fields)}
     before, after = {}, {}
     for layer, schema in schemas.items():
         names = [name for name in schema.names if name not in ("shard", "sequence")]
         shown = lake.shown(ports.blobs, ports.domain.name, date, at.listed.get(date, {}).get(layer, []))
-        old = differing.content_of(_rows(ports, shown, layer, schema), names)
-        new = differing.content_of(spill.read(layer, date), names)
+        old = differ.content_of(_rows(ports, shown, layer, schema), names)
+        new = differ.content_of(spill.read(layer, date), names)
         taken = layer == "silver" and date in at.silver_gone and not old.rows  # as retention has it
         if (old.rows or new.rows) and not taken:
             before[layer], after[layer] = old, new
@@ -169,7 +168,7 @@ def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table | Non
     if date != UNDATED:
         gold = [blob.key for blob in at.listed.get(date, {}).get("gold", [])]
         now = applying.windows_of(ports, date, gold)
-        differing.compare(day, now, now.slice(0, 0) if windows is None else windows)
+        differ.compare(day, now, windows)
     return day
 
 
@@ -203,9 +202,9 @@ def _by_date(windows: pa.Table) -> dict[str, pa.Table]:
     return found
 
 
-def _not_coverable(ports: Ports, at: Cut, report: Report) -> dict[str, str]:
+def _not_coverable(ports: Ports, at: Cut, dates: Sequence[str]) -> dict[str, str]:
     """Date → why a rollup that it is part of could not be made anew."""
-    wanted = {day.date for day in report.differing if day.date != UNDATED}
+    wanted = [date for date in dates if date != UNDATED]
     gold = Gold(ports.domain.name)
     for _, date, listed in lake.partitions(ports.blobs.list(f"gold/domain={ports.domain.name}/")):
         gold.add(ports.blobs, date, listed)
@@ -213,7 +212,7 @@ def _not_coverable(ports: Ports, at: Cut, report: Report) -> dict[str, str]:
         now, _ = at.edition(date)
         gold.editions[date] = Edition(now.number + 1, {}, {**now.gold, **at.gold})
     out: dict[str, str] = {}
-    for date in sorted(wanted):
+    for date in wanted:
         for partition in (one for period in PERIODS for one in ports.calendar.touching(period, date)):
             key = keys.rollup(ports.domain.name, partition.period, partition.name)
             try:
@@ -228,10 +227,10 @@ def _not_coverable(ports: Ports, at: Cut, report: Report) -> dict[str, str]:
     return out
 
 
-def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, progress: Progress) -> None:
+def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequence[Day], progress: Progress) -> None:
     windows = _by_date(rebuilt.windows)
-    with progress("making days anew", len(report.differing), "days") as advance:
-        for day in report.differing:
+    with progress("making days anew", len(chosen), "days") as advance:
+        for day in chosen:
             listed = at.listed.get(day.date, {}).get("gold", [])
             before = applying.windows_of(ports, day.date, (blob.key for blob in listed))
             new = windows.get(day.date, rebuilt.windows.slice(0, 0))
