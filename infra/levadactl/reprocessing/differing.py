@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from levada.core.partials import PARTIAL, merge
-from levadactl.compare import CLOSE, EXACT, TOLERANCE, plain, spread
+from levadactl.compare import CLOSE, EXACT, TOLERANCE, spread
 from levadactl.oracle import KEY, QUANTILES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 EXAMPLES = 5
+WINDOW = (*KEY, "width_s")
 SHOWN = (*EXACT, *CLOSE, "stddev", *QUANTILES)
 EVERY = (*SHOWN, "bin_error")
 APART = (*EXACT, "bin_error")
@@ -104,8 +105,8 @@ class Differing:
         if _equal(now, after):  # what the same code makes of the same rows mostly is, to the last bit
             day.same = now.num_rows
             return
-        self.db.register("b", spread(now))
-        self.db.register("a", spread(after))
+        self.db.register("b", _statistics(now))
+        self.db.register("a", _statistics(after))
         _join(self.db)
         _tell(self.db, day)
 
@@ -115,7 +116,7 @@ class Differing:
         for day, after in days:
             if day.differs:
                 rows = {layer: (one.rows, one.content) for layer, one in sorted(day.after.items())}
-                windows = self.content_of([plain(after)], (*KEY, *EXACT))
+                windows = self.content_of([_statistics(after)], (*WINDOW, *EXACT))
                 found.update(f"{day.date} {rows} {windows}\n".encode())
         return found.hexdigest()[:16]
 
@@ -123,6 +124,10 @@ class Differing:
 def _equal(before: pa.Table, after: pa.Table) -> bool:
     names = [name for name in PARTIAL.names if name not in UNTOLD]
     return before.num_rows == after.num_rows and bool(_texts(before.select(names)).equals(_texts(after.select(names))))
+
+
+def _statistics(windows: pa.Table) -> pa.Table:
+    return spread(windows).append_column("width_s", windows["width_s"])
 
 
 def _texts(rows: pa.Table) -> pa.Table:
@@ -134,8 +139,8 @@ def _texts(rows: pa.Table) -> pa.Table:
 
 
 def _join(db: DuckDBPyConnection) -> None:
-    on = " AND ".join(f"b.{name} = a.{name}" for name in KEY)
-    names = ", ".join(f"coalesce(b.{name}, a.{name}) AS {name}" for name in KEY)
+    on = " AND ".join(f"b.{name} = a.{name}" for name in WINDOW)
+    names = ", ".join(f"coalesce(b.{name}, a.{name}) AS {name}" for name in WINDOW)
     sides = ", ".join(f"b.{name} AS b_{name}, a.{name} AS a_{name}" for name in EVERY)
     differ = ", ".join(f'coalesce({_apart(name)}, false) AS "d_{name}"' for name in EVERY)
     anything = " OR ".join(f'"d_{name}"' for name in EVERY)
@@ -167,13 +172,13 @@ def _tell(db: DuckDBPyConnection, day: Day) -> None:
     day.columns = Counter({name: n for name, n in zip(EVERY, found, strict=True) if n})
     per_metric = db.execute("SELECT metric, count(*) FROM told WHERE kind != 'same' GROUP BY metric").fetchall()
     day.metrics = Counter(dict(per_metric))
-    cursor = db.execute(f"SELECT * FROM told WHERE kind != 'same' ORDER BY {', '.join(KEY)} LIMIT {EXAMPLES}")
+    cursor = db.execute(f"SELECT * FROM told WHERE kind != 'same' ORDER BY {', '.join(WINDOW)} LIMIT {EXAMPLES}")
     names = [column[0] for column in cursor.description or []]
     day.examples = [_example(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
 
 def _example(row: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {**{name: row[name] for name in KEY}, "kind": row["kind"]}
+    told: dict[str, Any] = {**{name: row[name] for name in WINDOW}, "kind": row["kind"]}
     if row["kind"] != "added":
         told["before"] = {name: row[f"b_{name}"] for name in SHOWN if row["kind"] == "removed" or row[f"d_{name}"]}
     if row["kind"] != "removed":
