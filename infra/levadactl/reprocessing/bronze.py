@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.clean.reading import Rules
 from levada.clean.shapes import Origin
 from levada.core import editions, packs, parquet
 from levada.core.errors import BadRecordError
@@ -70,14 +69,16 @@ class Records:
 
     batch: Batch
     origin: Origin
-    believed_until_s: int
-    """When clean judged them at the latest: what lies further ahead of it is from a wrong clock."""
+    judged_s: Sequence[int]
+    """When clean judged each of them, at the latest: what lies further ahead of it is from a wrong clock."""
 
 
 def read(blobs: BlobStore, some: list[Held], mark: int, tenant: str) -> Records | None:
     """The records of a batch up to a sequence number, each once; None when there are none."""
-    tables = [parquet.from_bytes(body, COLUMNS) for body in blobs.get_all(one.blob.key for one in some)]
-    rows = pa.concat_tables(tables)
+    bodies = blobs.get_all(one.blob.key for one in some)
+    rows = pa.concat_tables(
+        [_with_time(parquet.from_bytes(b, COLUMNS), one) for one, b in zip(some, bodies, strict=True)]
+    )
     rows = rows.set_column(0, "sequence", rows["sequence"].cast(pa.string()))
     if len(some) > 1:
         at = pa.table({"sequence": rows["sequence"], "at": pa.array(range(rows.num_rows), pa.int64())})
@@ -87,7 +88,10 @@ def read(blobs: BlobStore, some: list[Held], mark: int, tenant: str) -> Records 
     if not rows.num_rows:
         return None
     arrived_s = pc.divide(rows["arrived"].cast(pa.int64()).cast(pa.float64()), 1e6).to_pylist()
-    written_s = max(one.blob.modified_s for one in some)
+    judged_s = [
+        min(written, int(arrived) + STREAM_RETENTION_S)
+        for written, arrived in zip(rows["written_s"].to_pylist(), arrived_s, strict=True)
+    ]
     return records(
         Batch(
             "",
@@ -99,18 +103,22 @@ def read(blobs: BlobStore, some: list[Held], mark: int, tenant: str) -> Records 
         ),
         str(some[0].span.token),
         [name or tenant for name in rows["tenant"].to_pylist()],
-        min(written_s, int(max(arrived_s)) + STREAM_RETENTION_S),
+        judged_s,
     )
 
 
-def records(batch: Batch, token: str, tenants: list[str], believed_until_s: int) -> Records:
+def _with_time(rows: pa.Table, one: Held) -> pa.Table:
+    return rows.append_column("written_s", pa.repeat(pa.scalar(one.blob.modified_s, pa.int64()), rows.num_rows))
+
+
+def records(batch: Batch, token: str, tenants: list[str], judged_s: Sequence[int]) -> Records:
     """With the identity that clean gives them."""
     sources, positions = [], []
     for sequence, data in zip(batch.sequences, batch.data, strict=True):
         header = header_of(data)
         sources.append(f"{token}/{sequence}" if header is None else header.source)
         positions.append(0 if header is None else header.position)
-    return Records(batch, Origin(token, list(batch.sequences), sources, positions, tenants), believed_until_s)
+    return Records(batch, Origin(token, list(batch.sequences), sources, positions, tenants), judged_s)
 
 
 def header_of(data: bytes) -> Header | None:
@@ -121,12 +129,6 @@ def header_of(data: bytes) -> Header | None:
         return packs.split(data)[0]
     except BadRecordError:
         return None
-
-
-def rules(of: Records, base: Rules, max_skew_s: int) -> Rules:
-    """As clean had them when it judged these records."""
-    now_us = of.believed_until_s * 1_000_000
-    return Rules(domains=base.domains, tenant=base.tenant, latest_us=now_us + max_skew_s * 1_000_000, now_us=now_us)
 
 
 def holds(blobs: BlobStore, held: Sequence[Held], source: str) -> bool:
@@ -191,5 +193,5 @@ def part_of(of: Records, wanted: list[int]) -> Records:
             some(origin.positions),
             some(origin.tenants),
         ),
-        of.believed_until_s,
+        some(of.judged_s),
     )

@@ -15,7 +15,7 @@ from levada.aggregate.windowing import parts_of
 from levada.clean.lake import by_day
 from levada.clean.reading import Reading, Rules
 from levada.clean.reading import read as read_batch
-from levada.clean.shapes import Part
+from levada.clean.shapes import Part, flat
 from levada.core import columns, merging
 from levada.core.intervals import IntervalSet
 from levada.core.partials import PARTIAL
@@ -75,7 +75,7 @@ def held(ports: Ports, days: Days) -> list[bronze.Held]:
 class _Run:
     def __init__(self, ports: Ports, days: Days, spill: Spill, objects: list[bronze.Held]) -> None:
         self._ports, self._days, self._spill, self._objects = ports, days, spill, objects
-        self._rules = Rules(domains={ports.domain.name: ports.domain}, tenant=ports.config.tenant, latest_us=0)
+        self._skew_s = ports.config.max_skew_s if ports.domain.skew_s is None else ports.domain.skew_s
         self._packs = PackFences()
         self._redriven = Redriven()
         self._refused_rows: dict[tuple[str, int], IntervalSet] = {}
@@ -113,26 +113,45 @@ class _Run:
         return position in self._packs.applied(source)
 
     def _read(self, found: Records) -> Reading:
-        rules = bronze.rules(found, self._rules, self._ports.config.max_skew_s)
+        latest_us = (max(found.judged_s) + self._skew_s) * 1_000_000
+        rules = Rules(
+            domains={self._ports.domain.name: self._ports.domain},
+            tenant=self._ports.config.tenant,
+            latest_us=latest_us,
+        )
         reading = read_batch(found.batch, 0, rules, lambda h: self._packs.apply(h.source, h.position, 0))
         self.records += len(found.batch) - len(reading.duplicates)
         readable = {i for some in reading.records.values() for i in some}
         for bad, _ in reading.bad:
-            self.refused[bad.reason] += 1
-            at = (found.origin.sources[bad.record], found.origin.positions[bad.record])
             if bad.record in readable:
-                self._refused_rows.setdefault(at, IntervalSet()).add(bad.row)
+                self._refuse(bad.reason, found, bad.record, bad.row)
             else:
-                self._unread.add(at)
+                self.refused[bad.reason] += 1
+                self._unread.add((found.origin.sources[bad.record], found.origin.positions[bad.record]))
         return reading
 
     def _keep(self, reading: Reading, found: Records, wanted: IntervalSet | None) -> None:
         for part in reading.tables:
-            rows = part.rows
+            rows = self._believed(part.rows, found)
             if wanted is not None:
                 rows = rows.filter(pc.is_in(rows["row"], pa.array(list(_numbers(wanted)), pa.int32())))
             if rows.num_rows and part.domain.name == self._ports.domain.name:
                 self._add(part, part.canonical(rows.combine_chunks(), found.origin))
+
+    def _believed(self, rows: pa.Table, found: Records) -> pa.Table:
+        """Without those that clean refused as of a wrong clock: each record was judged at its own time."""
+        limits = pa.array([(at + self._skew_s) * 1_000_000 for at in found.judged_s], pa.int64())
+        ahead = pc.fill_null(pc.greater(flat(rows, "time").cast(pa.int64()), limits.take(flat(rows, "rec"))), False)
+        if not ahead.true_count:
+            return rows
+        for place in rows.filter(ahead).select(["rec", "row"]).group_by(["rec", "row"]).aggregate([]).to_pylist():
+            self._refuse("future_time", found, place["rec"], place["row"])
+        return rows.filter(pc.invert(ahead))
+
+    def _refuse(self, reason: str, found: Records, record: int, row: int) -> None:
+        self.refused[reason] += 1
+        at = (found.origin.sources[record], found.origin.positions[record])
+        self._refused_rows.setdefault(at, IntervalSet()).add(row)
 
     def _add(self, part: Part, rows: pa.Table) -> None:
         layer = "events" if part.is_event else "silver"
