@@ -42,8 +42,8 @@ class Edition:
     """Shard token → the last generation that is replaced."""
     objects: frozenset[str] = frozenset()
     """Keys."""
-    served: bool = False
-    """Whether the serving table is known to have it."""
+    finished: bool = False
+    """Whether the serving table and the rollups are known to have it."""
 
     def replaces(self, span: Span) -> bool:
         """All rows of an object with this name."""
@@ -62,7 +62,7 @@ class Edition:
     def to_bytes(self) -> bytes:
         raw = {shard: str(sequence) for shard, sequence in sorted(self.raw.items())}  # larger than JSON's numbers
         told = {"v": VERSION, "number": self.number, "raw": raw, "gold": dict(sorted(self.gold.items()))}
-        told |= {"objects": sorted(self.objects), "served": self.served}
+        told |= {"objects": sorted(self.objects), "finished": self.finished}
         return json.dumps(told, separators=(",", ":")).encode()
 
     @classmethod
@@ -72,7 +72,7 @@ class Edition:
         if told.get("v") != VERSION:
             raise ConfigError(f"edition v={told.get('v')!r}: this version reads {VERSION}")
         raw = {shard: int(sequence) for shard, sequence in told["raw"].items()}
-        return cls(int(told["number"]), raw, told["gold"], frozenset(told["objects"]), bool(told["served"]))
+        return cls(int(told["number"]), raw, told["gold"], frozenset(told["objects"]), bool(told["finished"]))
 
 
 NONE = Edition()

@@ -2,8 +2,8 @@
 
 Order of effects for a day: its objects are put, which nobody reads yet; the record that names them is put, and from
 then on everybody reads the lake's day as it is now; the serving table gets the edition's segments; what was replaced is
-deleted. A crash before the record leaves objects that the next edition deletes, one behind it a record that says that
-it is not served yet, and the next run goes on there.
+deleted; rollups are made; the record is marked as finished. A crash before the record leaves objects that the next
+edition deletes, one behind it a record that is not finished, and the next run goes on there.
 """
 
 from __future__ import annotations
@@ -98,25 +98,33 @@ def _with_late(windows: pa.Table, before: pa.Table) -> pa.Table:
     )
 
 
-def unserved(ports: Ports) -> list[str]:
-    """Dates whose edition is committed and not known to be in the serving table."""
+def unfinished(ports: Ports) -> list[str]:
+    """Dates whose edition is committed and not known to be in the serving table and the rollups."""
     name = ports.domain.name
-    return [d for d in editions.dates(ports.blobs, name) if not editions.load(ports.blobs, name, d)[0].served]
+    return [d for d in editions.dates(ports.blobs, name) if not editions.load(ports.blobs, name, d)[0].finished]
 
 
-def finish(ports: Ports, date: str) -> None:
+def follow(ports: Ports, date: str) -> None:
     """Bring the day's committed edition into the serving table, and delete what it has replaced."""
-    edition, etag = editions.load(ports.blobs, ports.domain.name, date)
-    if not edition.served:
-        if date != UNDATED:
-            _serve(ports, date, edition)
-        try:
-            ports.blobs.put_if(
-                keys.edition(ports.domain.name, date), replace(edition, served=True).to_bytes(), etag=etag
-            )
-        except ConflictError:  # a newer edition serves itself
-            return
+    edition, _ = editions.load(ports.blobs, ports.domain.name, date)
+    if date != UNDATED:
+        _serve(ports, date, edition)
     _delete_replaced(ports, date, edition)
+
+
+def finish(ports: Ports, dates: Iterable[str]) -> Mapping[str, object]:
+    """Have the rollups made that hold these days, and note that nothing is left to do; what was rolled up."""
+    found = sorted(dates)
+    dated = [date for date in found if date != UNDATED]
+    made = ports.roll_up(dated[0]) if dated else {}
+    for date in found:
+        edition, etag = editions.load(ports.blobs, ports.domain.name, date)
+        try:
+            body = replace(edition, finished=True).to_bytes()
+            ports.blobs.put_if(keys.edition(ports.domain.name, date), body, etag=etag)
+        except ConflictError:  # a newer edition is somebody else's to finish
+            continue
+    return made
 
 
 def _serve(ports: Ports, date: str, edition: Edition) -> None:

@@ -115,8 +115,8 @@ def reprocess(
         raise ReprocessError(why)
     finished = []
     if apply:
-        for date in applying.unserved(ports):
-            applying.finish(ports, date)
+        for date in applying.unfinished(ports):
+            applying.follow(ports, date)
             finished.append(date)
     with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
         spill = Spill(Path(temporary))
@@ -235,9 +235,8 @@ def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequ
             before = applying.windows_of(ports, day.date, (blob.key for blob in listed))
             new = windows.get(day.date, rebuilt.windows.slice(0, 0))
             applying.commit(ports, at, day.date, rebuilt.spill, new, before)
-            applying.finish(ports, day.date)
+            applying.follow(ports, day.date)
             report.applied.append(day.date)
             advance(1)
-    touched = sorted(date for date in {*report.applied, *report.finished} if date != UNDATED)
-    if touched:
-        report.rolled_up = ports.roll_up(touched[0])
+    if touched := {*report.applied, *report.finished}:
+        report.rolled_up = applying.finish(ports, touched)
