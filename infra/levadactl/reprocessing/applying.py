@@ -14,6 +14,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from levada.aggregate import derive, latest
 from levada.core import columns, editions, keys, parquet, segments
 from levada.core.editions import Edition
 from levada.core.errors import ConflictError
@@ -130,12 +131,21 @@ def finish(ports: Ports, dates: Iterable[str]) -> Mapping[str, object]:
 def _serve(ports: Ports, date: str, edition: Edition) -> None:
     expiry = Expiry(ports.keep, int(ports.clock.now_s()))
     for key in sorted(edition.objects):
+        if key.startswith("events/") and ports.domain.latest:
+            ports.serving.put_newer(list(_states(ports, key, edition, expiry)))
         if key.startswith("gold/"):
             partials = parquet.from_bytes(ports.blobs.get(key)[0]).select(PARTIAL.names).cast(PARTIAL)
             also = list(_replaced_series(ports, date, edition))
             token = editions.token_of(key)
             ports.serving.put(list(segments.items_made_anew(partials, also, edition, token, us_of(date), expiry)))
             ports.serving.put(segments.series_items(partials, expiry))
+
+
+def _states(ports: Ports, key: str, edition: Edition, expiry: Expiry) -> Iterator[Mapping[str, object]]:
+    """Latest states of the day's entities, as items; each is newer than what an earlier reading of its event gave."""
+    rows = parquet.from_bytes(ports.blobs.get(key)[0])
+    for item in latest.items(latest.newest(derive.canonical(rows, ports.domain), ports.domain), expiry):
+        yield item | {"version": f"{item['version']}#r{edition.number:06d}"}
 
 
 def _replaced_series(ports: Ports, date: str, edition: Edition) -> Iterator[dict[str, str]]:

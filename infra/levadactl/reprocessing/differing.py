@@ -25,6 +25,8 @@ SHOWN = (*EXACT, *CLOSE, "stddev", *QUANTILES)
 EVERY = (*SHOWN, "bin_error")
 APART = (*EXACT, "bin_error")
 """Statistics that must be the same; the others may differ in the last digits."""
+WHERE = frozenset({"shard", "sequence"})
+"""Which of several copies of a row was read first is no content."""
 UNTOLD = ("late", "opened")
 """What bronze does not tell of a window: how many of its rows were late, and what opened it."""
 
@@ -83,13 +85,13 @@ class Differing:
 
     db: DuckDBPyConnection
 
-    def content_of(self, tables: Iterable[pa.Table], names: Iterable[str]) -> Rows:
-        """Of rows in any order; ``names`` are the columns that count."""
-        found, wanted = Rows(), list(names)
+    def content_of(self, tables: Iterable[pa.Table]) -> Rows:
+        """Of rows in any order, all columns but WHERE."""
+        found = Rows()
         for table in tables:
             if not table.num_rows:
                 continue
-            rows = table.select([name for name in wanted if name in table.schema.names])
+            rows = table.select(sorted(set(table.schema.names) - WHERE))
             self.db.register("given", _texts(rows))
             listed = ", ".join(f'"{name}"' for name in rows.schema.names)
             values = "count(value)" if "value" in rows.schema.names else "0"
@@ -116,7 +118,7 @@ class Differing:
         for day, after in days:
             if day.differs:
                 rows = {layer: (one.rows, one.content) for layer, one in sorted(day.after.items())}
-                windows = self.content_of([_statistics(after)], (*WINDOW, *EXACT))
+                windows = self.content_of([_statistics(after).select([*WINDOW, *EXACT])])
                 found.update(f"{day.date} {rows} {windows}\n".encode())
         return found.hexdigest()[:16]
 

@@ -19,7 +19,6 @@ from levada.core.errors import ConfigError
 from levada.core.keys import UNDATED
 from levada.core.lake import Shown
 from levada.core.periods import DAY_US, PERIODS
-from levada.core.records import MEASUREMENT, event_schema
 from levada.core.rollups import Manifest
 from levada.core.vectors import to_numpy
 from levadactl.reprocessing import applying, cut
@@ -154,13 +153,11 @@ def _compared(ports: Ports, at: Cut, rebuilt: Rebuilt, progress: Progress, *, un
 
 
 def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table, differ: Differing) -> Day:
-    schemas = {"silver": MEASUREMENT, "events": event_schema(ports.domain.fields)}
     before, after = {}, {}
-    for layer, schema in schemas.items():
-        names = [name for name in schema.names if name not in ("shard", "sequence")]
+    for layer in ("silver", "events"):
         shown = lake.shown(ports.blobs, ports.domain.name, date, at.listed.get(date, {}).get(layer, []))
-        old = differ.content_of(_rows(ports, shown, layer, schema), names)
-        new = differ.content_of(spill.read(layer, date), names)
+        old = differ.content_of(_rows(ports, shown, layer))
+        new = differ.content_of(spill.read(layer, date))
         taken = layer == "silver" and date in at.silver_gone and not old.rows  # as retention has it
         if (old.rows or new.rows) and not taken:
             before[layer], after[layer] = old, new
@@ -172,25 +169,16 @@ def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table, diff
     return day
 
 
-def _rows(ports: Ports, shown: Shown, layer: str, schema: pa.Schema) -> Iterator[pa.Table]:
+def _rows(ports: Ports, shown: Shown, layer: str) -> Iterator[pa.Table]:
     """The rows of a day that count, each once."""
     if layer == "silver":
         yield lake.read_shown(ports.blobs, shown)
         return
     bodies = list(ports.blobs.get_all([*shown.made_anew, *(one.key for one in shown.live)]))
-    tables = [_events(parquet.from_bytes(body), schema) for body in bodies]
+    tables = [parquet.from_bytes(body) for body in bodies]
     anew = tables[: len(shown.made_anew)]
     live = zip(shown.live, tables[len(anew) :], strict=True)
     yield from lake.distinct_events([(one, shown.counting(one, rows)) for one, rows in live], anew)
-
-
-def _events(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Events of an earlier version may lack columns."""
-    there = set(rows.schema.names)
-    return pa.table(
-        [rows[f.name].cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in schema],
-        schema=schema,
-    )
 
 
 def _by_date(windows: pa.Table) -> dict[str, pa.Table]:
