@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from levada.core import segments
+from levada.core.editions import Edition
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES
 from tests.unit.core.test_partials import ROWS, Row, partials
@@ -54,3 +58,61 @@ def test_sort_keys_of_times_sort_as_times(times: list[int]) -> None:
     a, b = times
 
     assert (segments.sort_time(a) < segments.sort_time(b)) is (a < b)
+
+
+DAY_US = segments.DAY_US
+SHARD = "6553f100-000000000000"
+ANEW = "r000002-" + "0" * 32
+
+
+def series_named(name: str) -> dict[str, str]:
+    return dict.fromkeys(SERIES, "") | {"series": name}
+
+
+@given(ROWS, ROWS, ROWS)
+def test_a_days_edition_stands_for_all_that_it_replaces_and_nothing_else(
+    old: list[Row], new: list[Row], later: list[Row]
+) -> None:
+    """D22: segments of one series in any mixture: those of the stages before and behind the cut, and the edition's."""
+    within = [partials([row for row in rows if 0 <= row[1] < 86_400]) for rows in (old, new, later)]
+    edition = Edition(2, gold={SHARD: 7})
+    names = {r["series"] for table in within for r in table.to_pylist()}
+    before = list(segments.items(within[0], SHARD, 7))
+    anew = list(segments.items_made_anew(within[1], [series_named(n) for n in sorted(names)], edition, ANEW, 0))
+    behind = list(segments.items(within[2], SHARD, 8))
+    first_edition = list(segments.items_made_anew(within[0], [], Edition(1, gold={SHARD: 3}), "r000001-" + "0" * 32, 0))
+
+    back = []
+    for name in names:
+        series = series_named(name)
+        mine = [i for i in (*before, *anew, *behind, *first_edition) if i["pk"] == segments.window_pk(series)]
+        back.append(segments.to_partials(sorted(mine, key=lambda i: str(i["sk"])), series))
+
+    expected = merge([within[1], within[2]])
+    assert merge(back).cast(PARTIAL).to_pylist() == expected.to_pylist()
+
+
+def test_an_edition_does_not_reach_beyond_its_day() -> None:
+    rows: list[Row] = [("a", t, 1.0, i) for i, t in enumerate((86_399, 86_400, 2 * 86_400))]
+    before = list(segments.items(partials(rows), SHARD, 7))
+    anew = list(segments.items_made_anew(partials([]), [series_named("a")], Edition(2, gold={SHARD: 7}), ANEW, DAY_US))
+
+    left = segments.to_partials([*before, *anew], series_named("a"))
+
+    assert left["window_start"].cast(pa.int64()).to_pylist() == [86_340_000_000, 2 * DAY_US]
+
+
+def test_an_edition_that_is_too_large_for_an_item_is_cut_and_still_stands_for_its_whole_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows: list[Row] = [("a", t, float(t), i) for i, t in enumerate(range(0, 86_400, 60))]
+    emitted = partials(rows)
+    before = list(segments.items(emitted, SHARD, 7))
+    monkeypatch.setattr(segments, "MAX_DATA_BYTES", 2_000)
+
+    anew = list(segments.items_made_anew(emitted.slice(3, 700), [], Edition(2, gold={SHARD: 7}), ANEW, 0))
+
+    assert len(anew) > 3
+    assert (anew[0]["start"], anew[-1]["end"]) == (0, DAY_US)
+    assert all(one["end"] == other["start"] for one, other in pairwise(anew))
+    assert segments.to_partials([*before, *anew], series_named("a")).num_rows == 700
