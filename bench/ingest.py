@@ -69,7 +69,7 @@ _CLIENT_BUILT = f"""
 {_IMPORTED}
 from levada import wiring
 from levada.config import Config
-deps = wiring.AwsDeps(Config(raw_stream="raw"))
+deps = wiring.AwsDeps(Config(raw_stream="raw", auth="OPEN"))
 client = deps._kinesis
 deps.raw
 """
