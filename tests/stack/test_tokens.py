@@ -103,6 +103,7 @@ def test_a_token_that_was_revoked_before_it_was_used_opens_nothing(place: Place)
     revoked = levada(place, "token", "revoke", "never")["revoked"]
 
     assert revoked["sha256"] not in {one["sha256"] for one in levada(place, "token", "ls")["tokens"]}
+    assert levada(place, "token", "ls", "--table", place.table) == levada(place, "token", "ls")
     status, answer = ask(place, "/v1/series", bearer, domain="air_quality")
     assert (status, answer["error"]) == (401, "the token 'never' was revoked")
     assert ask(place, "/v1/event", bearer, row(0))[0] == 401
