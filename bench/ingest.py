@@ -33,6 +33,7 @@ LABELS = {
     "init_client": "cold: ingest over HTTP, imported, and its client built",
     "client_put": "cold: the bare client, and one record put",
     "first": "cold: ingest over HTTP, and its first event answered",
+    "first_token": "cold: the same where a token is required, its look-up included",
     "usual": "file: csv.DictReader, json.dumps per row, PutRecords of 500",
     "file": "file: levada, CSV into Arrow packs, ledger included",
     "file_gz": "file: levada, the same under gzip",
@@ -52,6 +53,8 @@ _ANSWER = """
 import botocore.awsrequest
 def answer(request, **_):
     body = b'{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"s"}]}'
+    if b"DynamoDB" in request.headers["X-Amz-Target"]:
+        body = item
     class Raw:
         def stream(self, *a, **k): return iter([body])
         def read(self, *a, **k): return body
@@ -69,7 +72,7 @@ _CLIENT_BUILT = f"""
 {_IMPORTED}
 from levada import wiring
 from levada.config import Config
-deps = wiring.AwsDeps(Config(raw_stream="raw"))
+deps = wiring.AwsDeps(Config(raw_stream="raw", auth="OPEN"))
 client = deps._kinesis
 deps.raw
 """
@@ -86,6 +89,19 @@ assert client.put_records(StreamName="raw", Records=[record])["FailedRecordCount
     "first": f"""{_CLIENT_BUILT}{_FAKED}
 with wiring.using(deps):
     found = http.handler({_EVENT}, None)
+assert found["statusCode"] == 202, found
+""",
+    "first_token": f"""{_CLIENT_BUILT.replace('auth="OPEN"', 'table="serving"')}{_FAKED}
+import hashlib, json
+token = "lvd_" + "a" * 43
+fields = {{"name": "a", "tenant": "a", "scopes": "write", "sk": hashlib.sha256(token.encode()).hexdigest()}}
+times = {{"created_at": {{"N": "0"}}, "expires_at": {{"N": "99999999999"}}}}
+item = json.dumps({{"Item": {{name: {{"S": text}} for name, text in fields.items()}} | times}}).encode()
+deps.tokens._client.meta.events.register('before-send.*.*', answer)
+event = {_EVENT}
+event["headers"]["Authorization"] = "Bearer " + token
+with wiring.using(deps):
+    found = http.handler(event, None)
 assert found["statusCode"] == 202, found
 """,
 }

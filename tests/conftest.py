@@ -44,7 +44,7 @@ def air_quality_file() -> Path:
 @pytest.fixture
 def memory() -> Iterator[MemoryDeps]:
     """Every handler runs on these ports in memory during the test, with one domain, which then need not be named."""
-    names = {"bucket": "lake", "table": "serving", "raw_stream": "raw", "clean_stream": "clean"}
+    names = {"bucket": "lake", "table": "serving", "raw_stream": "raw", "clean_stream": "clean", "auth": "OPEN"}
     config = Config(**names, domains_enabled="air_quality")  # type: ignore[arg-type]
     with using(MemoryDeps(config=config)) as replaced:
         assert isinstance(replaced, MemoryDeps)

@@ -28,6 +28,8 @@ class Config:
     """Comma-separated names of domains that are read; ``*`` for all that are registered."""
     tenant: str = "default"
     """Tenant of whatever does not name one."""
+    auth: str = "REQUIRED"
+    """REQUIRED: HTTP requests bring a token. OPEN: whoever reaches the API may do everything."""
     max_skew_s: int = 600
     """How far ahead of now an event time may be, seconds, 0 to 86400; beyond it the row is quarantined."""
     idle_after_s: int = 60
@@ -89,6 +91,8 @@ class Config:
             raise ConfigError(f"{PREFIX}ALERT_SEVERITY={self.alert_severity!r}: must be one of {allowed}")
         if self.retention not in SWITCH:
             raise ConfigError(f"{PREFIX}RETENTION={self.retention!r}: must be one of {', '.join(SWITCH)}")
+        if self.auth not in AUTH:
+            raise ConfigError(f"{PREFIX}AUTH={self.auth!r}: must be one of {', '.join(AUTH)}")
         if self.log_level not in LEVELS:
             raise ConfigError(f"{PREFIX}LOG_LEVEL={self.log_level!r}: must be one of {', '.join(LEVELS)}")
 
@@ -111,6 +115,7 @@ RANGES = {
 }
 SEVERITIES = ("info", "warning", "error", "critical")
 SWITCH = ("ENABLED", "DISABLED")
+AUTH = ("REQUIRED", "OPEN")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 NEEDED = {
     "bucket": "the name of the lake bucket",

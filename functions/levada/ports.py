@@ -146,6 +146,13 @@ class Items(Protocol):
         """Items of a partition with first <= sk <= last, in order of sk."""
 
 
+class Tokens(Protocol):
+    """Tokens of the HTTP API, to look up."""
+
+    def find(self, digest: str) -> dict[str, Any] | None:
+        """The item of the token with this SHA-256 (hex), also one that has expired. Raises UnavailableError."""
+
+
 class ServingStore(Items, Protocol):
     """Point reads: items by partition key and sort key; every write may be repeated."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RecordSink,
         ServingStore,
         StreamTopology,
+        Tokens,
         UploadUrls,
     )
 
@@ -41,6 +42,8 @@ class Deps(Protocol):
     def topology(self) -> StreamTopology: ...
     @property
     def serving(self) -> ServingStore: ...
+    @property
+    def tokens(self) -> Tokens: ...
     @property
     def functions(self) -> Functions: ...
     @property
@@ -119,6 +122,13 @@ class AwsDeps:
         self.config.need("table")
         client = self._client("dynamodb", max_pool_connections=PARALLEL_PUTS)
         return DynamoServingStore(client, self.config.table, self.clock.now_s)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        from levada.adapters.tokens import DynamoTokens
+
+        self.config.need("table")
+        return DynamoTokens(self._client("dynamodb"), self.config.table)
 
     @cached_property
     def functions(self) -> Functions:

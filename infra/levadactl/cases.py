@@ -6,7 +6,7 @@ import json
 from functools import cache, partial
 from typing import Any
 
-from levadactl import cases_of_domains, cases_of_queries, events
+from levadactl import cases_of_domains, cases_of_queries, cases_of_tokens, events
 from levadactl.case import SHARD, Case
 from levadactl.events import ndjson_pack, rest, row, s3, schedule
 
@@ -246,6 +246,7 @@ CASES = (
     ),
     *cases_of_queries.CASES,
     *cases_of_domains.CASES,
+    *cases_of_tokens.CASES,
 )
 
 

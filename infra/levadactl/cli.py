@@ -28,6 +28,7 @@ COMMAND_MODULES = (
     "jobs",
     "kpi",
     "limits",
+    "token",
     "verify",
     "reprocess",
     "retention",

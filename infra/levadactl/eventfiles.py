@@ -10,7 +10,8 @@ README = """# Event files
 
 One file, one case; the same files feed `levada invoke`, `sam local invoke` and the tests. They are built by
 `infra/levadactl/cases.py`: change the case there, then run `python -m levadactl.events write`.
-`levada invoke` runs the real handler on stores in memory and shows what it answers and leaves behind.
+`levada invoke` runs the real handler on stores in memory and shows what it answers and leaves behind; with
+`--auth REQUIRED` it wants tokens over HTTP, and knows those of the files `token_…`.
 
 Lines with `sam local` take their settings from samconfig.toml; see [docs/sam-local.md](../docs/sam-local.md). Needs
 *nothing*: the function alone is enough. Needs an *emulator*: one on the host, as `levada up --for-containers` starts

@@ -164,11 +164,14 @@ def rest(
     body: bytes | None = None,
     in_base64: bool = False,
     resource: str | None = None,
+    token: str | None = None,
 ) -> dict[str, Any]:
     """A request as API Gateway's REST proxy passes it on; without a query its field is null, not empty."""
     headers = {"Accept": "application/json", "Host": "example.execute-api.us-east-1.amazonaws.com"}
     if body is not None:
         headers["Content-Type"] = "application/json"
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
     text = None if body is None else base64.b64encode(body).decode() if in_base64 else body.decode()
     return {
         "resource": resource or path,

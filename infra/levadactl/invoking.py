@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from levada.config import Config
+from levada.core.access import OPEN
 from levada.core.packs import is_pack, split
 from levada.ingest.s3_event import parse as landed_keys
 from levada.ports import Entry
 from levada.wiring import using
-from levadactl import cases
+from levadactl import cases, cases_of_tokens
 from levadactl.errors import LevadactlError
 from levadactl.memory import ManualClock, MemoryDeps
 
@@ -43,9 +44,17 @@ class LocalContext:
         return 120_000
 
 
-def memory_deps(now_s: float | None = None) -> MemoryDeps:
-    """Empty stores in memory; their clock stands at ``now_s`` (by default now)."""
-    return MemoryDeps(config=Config(**NAMES), clock=ManualClock(time.time() if now_s is None else now_s))  # type: ignore[arg-type]
+def memory_deps(now_s: float | None = None, auth: str = OPEN) -> MemoryDeps:
+    """Empty stores in memory; their clock stands at ``now_s`` (by default now).
+
+    Args:
+        auth: OPEN; or REQUIRED, and the table knows the tokens that event files carry.
+    """
+    clock = ManualClock(time.time() if now_s is None else now_s)
+    deps = MemoryDeps(config=Config(**NAMES, auth=auth), clock=clock)  # type: ignore[arg-type]
+    if auth != OPEN:
+        deps.serving.put([one.to_item() for one in cases_of_tokens.tokens(clock.now_s())])
+    return deps
 
 
 def handler_of(stage: str, event: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from levada.config import Config
+from levada.core.access import OPEN, PK
 from levada.core.errors import ConflictError, UnavailableError
 from levada.core.positions import ShardToken
 from levada.ports import Blob, Entry, Notice
@@ -204,6 +205,20 @@ class MemoryServingStore:
             raise UnavailableError("memory table is down")
 
 
+class MemoryTokens:
+    """Tokens among the items of a store in memory."""
+
+    def __init__(self, serving: MemoryServingStore) -> None:
+        self.serving = serving
+        self.asked = 0
+
+    def find(self, digest: str) -> dict[str, Any] | None:
+        self.asked += 1
+        self.serving.check()
+        item = self.serving.items.get((PK, digest))
+        return None if item is None else dict(item)
+
+
 class MemoryAlertSink:
     """A topic that only remembers what was published, in order."""
 
@@ -237,7 +252,7 @@ class ManualClock:
 class MemoryDeps:
     """``levada.wiring.Deps`` in memory."""
 
-    config: Config = field(default_factory=Config)
+    config: Config = field(default_factory=lambda: Config(auth=OPEN))
     clock: ManualClock = field(default_factory=ManualClock)
     blobs: MemoryBlobStore = field(default_factory=MemoryBlobStore)
     raw: MemorySink = field(default_factory=MemorySink)
@@ -248,6 +263,8 @@ class MemoryDeps:
     urls: MemoryUrls = field(default_factory=MemoryUrls)
     alerts: MemoryAlertSink = field(default_factory=MemoryAlertSink)
     memo: dict[str, Any] = field(default_factory=dict)
+    tokens: MemoryTokens = field(init=False)
 
     def __post_init__(self) -> None:
+        self.tokens = MemoryTokens(self.serving)
         self.blobs.now_s = self.serving.now_s = self.clock.now_s

@@ -32,13 +32,13 @@ OWN_STREAM = {"GetRecords", "GetShardIterator", "ListShards", "DescribeStream", 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """One action on one resource; of a listing, one prefix."""
+    """One action on one resource; of a listing one prefix, of a point read one partition key."""
 
     action: str
     resource: str
     """ARN, with a star for what is below a prefix."""
     prefix: str = ""
-    """Value of ``s3:prefix`` that the statement names; empty for any other action."""
+    """Value of ``s3:prefix`` or ``dynamodb:LeadingKeys`` that the statement names; empty where it names none."""
     by_lambda: bool = False
     """Lambda itself makes the call, in the function's name: logs, its stream, its dead letters."""
 
@@ -68,8 +68,14 @@ def calls(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[C
     name = f"{service}:{operation}"
     action = ACTIONS.get(name, name)
     for resource in _resources(service, operation, params):
-        prefix = str(params.get("Prefix", "")) if action == "s3:ListBucket" else ""
-        yield Call(action, resource, prefix)
+        yield Call(action, resource, _held_to(action, params))
+
+
+def _held_to(action: str, params: Mapping[str, Any]) -> str:
+    """What a condition of the statement may hold the call to."""
+    if action == "dynamodb:GetItem":
+        return str(params["Key"]["pk"]["S"])
+    return str(params.get("Prefix", "")) if action == "s3:ListBucket" else ""
 
 
 def _resources(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[str]:
@@ -154,7 +160,10 @@ def _chosen(written: Mapping[str, Any], off: Collection[str]) -> Mapping[str, An
 
 
 def _statement(written: Mapping[str, Any], names: _Names, service: set[tuple[str, str]]) -> Iterator[Grant]:
-    condition = written.get("Condition", {}).get("StringLikeIfExists", {}).get("s3:prefix", [""])
+    conditions = written.get("Condition", {})
+    condition = conditions.get("StringLikeIfExists", {}).get("s3:prefix") or conditions.get(
+        "ForAllValues:StringEquals", {}
+    ).get("dynamodb:LeadingKeys", [""])
     for action in _listed(written["Action"]):
         for resource in _listed(written["Resource"]):
             arn = names.arn(resource)

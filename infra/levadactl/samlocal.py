@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from levada.core.access import OPEN
 from levadactl.embedded import bridge
 from levadactl.embedded.emulator import DEFAULT_PORT
 from levadactl.embedded.ministack import ACCOUNT, REGION
@@ -33,7 +34,8 @@ VARIABLES = {
 def environment(outputs: Mapping[str, str], port: int) -> str:
     """An --env-vars file: ``Parameters`` holds for every function that declares the variable."""
     named = {variable: outputs[output] for variable, output in VARIABLES.items() if output in outputs}
-    return json.dumps({"Parameters": {"AWS_ENDPOINT_URL": f"http://{bridge.HOST}:{port}", **named}}, indent=2) + "\n"
+    here = {"AWS_ENDPOINT_URL": f"http://{bridge.HOST}:{port}", "LEVADA_AUTH": OPEN}
+    return json.dumps({"Parameters": {**here, **named}}, indent=2) + "\n"
 
 
 def default_environment() -> str:

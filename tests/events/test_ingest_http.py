@@ -148,11 +148,20 @@ import levada.ingest.http_handler as http
 class Sink:
     def put(self, entries): return [None] * len(entries)
 
+token = "lvd_" + "a" * 43
+item = {"sk": http.access.digest_of(token), "name": "a", "tenant": "a", "scopes": "write", "created_at": 0}
+
+class Tokens:
+    def find(self, digest): return item | {"expires_at": 2**40}
+
 class Deps:
     config, raw, clock = Config(raw_stream="raw", domains_enabled="air_quality"), Sink(), SystemClock()
+    tokens, memo = Tokens(), {}
 
 with using(Deps()):
-    answer = http.handler({"path": "/v1/event", "httpMethod": "POST", "body": '{"CO(GT)": 1}'}, None)
+    event = {"path": "/v1/event", "httpMethod": "POST", "body": '{"CO(GT)": 1}'}
+    assert http.handler(event, None)["statusCode"] == 401
+    answer = http.handler(event | {"headers": {"authorization": f"Bearer {token}"}}, None)
 assert answer["statusCode"] == 202, answer
 print(*sorted({name.split(".")[0] for name in sys.modules}))
 """

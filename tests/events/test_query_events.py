@@ -43,7 +43,9 @@ RECORDS = (
 @pytest.fixture
 def memory() -> Iterator[MemoryDeps]:
     """All domains."""
-    made = MemoryDeps(config=Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean"))
+    made = MemoryDeps(
+        config=Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", auth="OPEN")
+    )
     with using(made):
         yield made
 

@@ -92,8 +92,8 @@ HTTP_PACKAGES = {"aws_lambda_powertools", "botocore", "jmespath", "levada", "msg
 CLIENT_PACKAGES = {"botocore", "dateutil", "jmespath", "levada", "six", "urllib3"}
 """What its client may add: boto3 would bring s3transfer, and that multiprocessing."""
 HTTP_MODULES = {
-    "adapters": {"clients", "errors", "kinesis"},
-    "core": {"errors", "jsontext", "packs", "publishing", "timetexts"},
+    "adapters": {"clients", "errors", "kinesis", "tokens"},
+    "core": {"access", "errors", "jsontext", "packs", "publishing", "timetexts"},
     "ingest": {"http_handler", "http_packs", "http_request", "instants", "items", "lanes"},
     "": {"config", "observe", "ports", "wiring"},
 }
@@ -108,7 +108,8 @@ from levada.config import Config
 from levada.wiring import AwsDeps
 import levada.ingest.http_handler
 before = set(sys.modules)
-AwsDeps(Config(raw_stream="raw")).raw
+deps = AwsDeps(Config(raw_stream="raw", table="serving"))
+deps.raw, deps.tokens
 print(*before); print(*set(sys.modules) - before)
 """
     region = {"AWS_DEFAULT_REGION": "us-east-1"}

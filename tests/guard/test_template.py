@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from levada.config import Config
+from levada.core import access
 from levadactl import honours, templatelint
 from levadactl.embedded.templates import read_template
 from tests.conftest import ROOT
@@ -127,6 +128,28 @@ def test_a_listing_is_held_to_prefixes() -> None:
         assert listed(statement["Action"]) == ["s3:ListBucket"], f"{name}: other actions do not know s3:prefix"
         prefixes = statement["Condition"]["StringLikeIfExists"]["s3:prefix"]
         assert all(re.fullmatch(r"[a-z]+/([a-z]+/)?\*", prefix) for prefix in prefixes), f"{name}: {prefixes}"
+
+
+def test_a_point_read_is_held_to_the_tokens() -> None:
+    """D34: the HTTP functions look up tokens; of the rest of the table they can read no item by its key."""
+    reads = {name: s for name, s in statements() if "dynamodb:GetItem" in listed(s["Action"])}
+
+    assert set(reads) == {"IngestHttpRole.LookUpTokens", "QueryRole.LookUpTokens"}
+    for name, statement in reads.items():
+        assert listed(statement["Action"]) == ["dynamodb:GetItem"], f"{name}: other actions need other keys"
+        # ForAllValues, since the key is a list; it holds without any, but a point read always names one
+        assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [access.PK]}}, name
+
+
+def test_aws_wants_tokens_and_only_places_that_bind_to_loopback_do_not() -> None:
+    given = {path.stem: json.loads(path.read_text()) for path in (ROOT / "infra" / "parameters").glob("*.json")}
+
+    assert load()["Parameters"]["Auth"]["Default"] == "REQUIRED"
+    assert {place: one["Auth"] for place, one in given.items()} == {
+        "aws": "REQUIRED",
+        "embedded": "OPEN",
+        "localstack": "OPEN",
+    }
 
 
 def test_every_stream_mapping_writes_out_every_failure_setting() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from levada.core import limits
 from levada.core.limits import CONTROL, SPECIFICATION, Limit, Register
 from levada.ingest.s3_event import parse as landed_keys
 from levada.wiring import AwsDeps, SystemClock, using
-from levadactl import cases, generate
+from levadactl import cases, cases_of_tokens, generate
 from levadactl.case import SHARD
 from levadactl.events import compact, kinesis, kinesis_records, ndjson_pack, rest, row, s3
 from levadactl.loading import Lake
@@ -39,6 +40,7 @@ HANDLERS = {
 }
 CATALOG = "lake"
 AIR = "air_quality"
+BEARER = {"Authorization": f"Bearer {cases_of_tokens.token('operator')}"}
 
 
 class Driver:
@@ -70,6 +72,8 @@ class Driver:
         context = SimpleNamespace(
             aws_request_id=uuid.uuid4().hex, function_name=function, get_remaining_time_in_millis=lambda: next(left)
         )
+        if "httpMethod" in event:
+            event = {**event, "headers": BEARER | (event.get("headers") or {})}
         handler = importlib.import_module(HANDLERS[function]).handler
         deps = AwsDeps(config(self.place))
         deps.clock = self.clock
@@ -126,6 +130,7 @@ def drive(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     # The deployed function must not load first what is loaded here.
     place.client("s3").put_bucket_notification_configuration(Bucket=place.bucket, NotificationConfiguration={})
     _limits(place)
+    Lake.of(place).serving.put([one.to_item() for one in cases_of_tokens.tokens(time.time())])
     put_what_events_name(place)
     _events(driver, "IngestFilesFunction", "IngestHttpFunction", "CleanFunction", "AggregateFunction")
     _http(driver)

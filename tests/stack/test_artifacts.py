@@ -59,6 +59,7 @@ def test_an_artifact_does_its_work_on_a_stack(
         "LEVADA_TABLE": embedded_stack.table,
         "LEVADA_RAW_STREAM": embedded_stack.raw_stream,
         "LEVADA_CLEAN_STREAM": embedded_stack.clean_stream,
+        "LEVADA_AUTH": "OPEN",
     }
 
     found = sizes.probe(sys.executable, BUILD / function, f"{HANDLERS[function]}.handler", case.build(), env)

@@ -8,6 +8,8 @@ from urllib.parse import quote, unquote
 from levada.core.positions import ShardToken, pad_sequence
 
 LANDING = "landing/"
+TENANT = "tenant"
+"""``tenant=<name>`` is the folder below a domain's in which files of another tenant than the deployment's lie."""
 UNDATED = "__undated__"
 UNKNOWN_DOMAIN = "__unknown__"
 REDRIVE = ".redrive"
@@ -33,6 +35,17 @@ class Span:
         if len(parts) != 4:
             raise ValueError(f"object name {name!r}: must be <created>-<shard>-<first>-<last>")
         return cls(ShardToken.parse("-".join(parts[:2])), parts[2], parts[3])
+
+
+def landing(domain: str, tenant: str = "") -> str:
+    """The folder of a domain's files, of a tenant's own where one is given; with a slash at its end."""
+    return f"{LANDING}{domain}/{f'{TENANT}={tenant}/' if tenant else ''}"
+
+
+def landed_tenant(key: str) -> str | None:
+    """Whose file a key under landing/ says it is, unchecked; None where it does not say, so the deployment's."""
+    parts = key.split("/")
+    return parts[2].removeprefix(f"{TENANT}=") if len(parts) > 3 and parts[2].startswith(f"{TENANT}=") else None
 
 
 def bronze(domain: str, date: str, span: Span) -> str:

@@ -19,7 +19,7 @@ LATEST_US = 2**62
 
 def rows_between(run: Run, deps: FilesDeps) -> int:
     """Rows with an event time of since <= time < until that ``clean`` takes. Raises as ``files.load`` does."""
-    name = domain_of(run.key, deps.domains)
+    name, deps = domain_of(run.key, deps.domains), deps.of(run.key)
     with looked_at(run.key, deps.domains[name], deps.blobs) as file:
         plan = files.first_plan(file, deps)
         packer = Packer(file.domain, deps.tenant, file.content.sha256, plan.pack_rows)

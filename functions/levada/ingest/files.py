@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from levada.core import keys
@@ -17,7 +17,7 @@ from levada.core.publishing import publish
 from levada.domains.declaration import Domain
 from levada.ingest import ledger as ledgers
 from levada.ingest import pieces, refusal
-from levada.ingest.landed import File, GoneError, domain_of, looked_at, of_order
+from levada.ingest.landed import File, GoneError, domain_of, looked_at, of_order, tenant_of
 from levada.ingest.ledger import Ledger, Piece, Plan, Progress
 from levada.ingest.packing import Packer
 from levada.ingest.parts import Part
@@ -49,6 +49,7 @@ class FilesDeps:
     clock: Clock
     domains: Mapping[str, Domain]
     tenant: str
+    """Whose rows a file holds that does not lie in a tenant's folder."""
     raw_stream: str
     """Its name or ARN."""
     pack_rows: int
@@ -60,6 +61,10 @@ class FilesDeps:
     split_bytes: int = 0
     """A plain text file of more bytes is loaded in pieces, by several invocations at once; 0: none is."""
     piece_bytes: int = pieces.PIECE_BYTES
+
+    def of(self, key: str) -> FilesDeps:
+        """For the tenant of this landed object. Raises BadRecordError ``bad_tenant``."""
+        return replace(self, tenant=tenant_of(key, self.tenant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived
         content = sha256
 
     try:
-        name = domain_of(key, deps.domains)
+        name, deps = domain_of(key, deps.domains), deps.of(key)
         if key.endswith("/"):
             return Outcome(key, name, IGNORED)
         with looked_at(key, deps.domains[name], deps.blobs, seen) as file:
@@ -123,7 +128,7 @@ def load(key: str, deps: FilesDeps, *, remaining_s: Callable[[], float], arrived
 
 def load_piece(order: Order, deps: FilesDeps, *, remaining_s: Callable[[], float]) -> Outcome:
     """Load one piece of a file, and settle the file when it was the last one. Raises as ``load`` does."""
-    name = domain_of(order.key, deps.domains)
+    name, deps = domain_of(order.key, deps.domains), deps.of(order.key)
     whole = Ledger.from_bytes(deps.blobs.get(keys.ledger(name, deps.tenant, order.sha256))[0])
     try:
         file = of_order(order, deps.domains[name], whole.plan.format, deps.blobs)

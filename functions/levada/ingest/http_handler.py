@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from levada.core import access
+from levada.core.access import Caller, DeniedError
 from levada.core.errors import BadRequestError, UnavailableError
 from levada.core.publishing import publish
 from levada.domains.registry import enabled
@@ -29,23 +31,47 @@ def handler(event: dict[str, Any], context: object) -> Answer:
     """Lambda entry point for a proxy integration; every answer is JSON.
 
     202 ``{"accepted": 1}`` for one event. 200 ``{ok, total, success, failed, errors: [{index, reason}]}`` for a batch.
-    4xx ``{"error": …}`` when the request must be changed, 503 when it may be repeated as it is.
+    401 and 403 when the token is no good, or does not reach so far (``core/access.py``). Other 4xx ``{"error": …}``
+    when the request must be changed, 503 when it may be repeated as it is.
     """
+    caller = Caller("", "")
     try:
-        answer = _answer(*_route(event)(event, context, deps()))
+        route, d = _route(event), deps()
+        caller = _admitted(event, d)
+        answer = _answer(*route(event, context, d, caller))
+    except DeniedError as err:
+        answer = _answer(err.status, {"error": str(err), **err.says}, err.headers)
     except BadRequestError as err:
         headers = {"Allow": "POST"} if err.status == 405 else {}
         answer = _answer(err.status, {"error": str(err)}, headers)
     except UnavailableError as err:
         answer = _answer(503, {"error": f"try again with the same Idempotency-Key: {err}"}, {"Retry-After": "1"})
-    log("ingest", context, status=answer["statusCode"], path=event.get("path"), answer=answer["body"][:500])
+    found = {"status": answer["statusCode"], "path": event.get("path"), "answer": answer["body"][:500]}
+    log("ingest", context, **found, token=caller.name, tenant=caller.tenant)
     return answer
 
 
-def post_events(event: dict[str, Any], context: object, d: Deps) -> tuple[int, dict[str, Any]]:
-    """(status, answer) of a post of one event, or of many."""
+def _admitted(event: dict[str, Any], d: Deps) -> Caller:
+    asked = http_request.query(event).get("tenant", "")
+    caller = access.admit(
+        http_request.headers(event),
+        [asked] if asked else [],
+        access.WRITE,
+        auth=d.config.auth,
+        default=d.config.tenant,
+        find=lambda digest: d.tokens.find(digest),
+        memo=d.memo,
+        now_s=d.clock.now_s(),
+    )
+    if asked and not access.TENANT.fullmatch(asked):
+        raise BadRequestError(f"tenant={asked[:80]!r}: must be {access.TENANTS}")
+    return caller
+
+
+def post_events(event: dict[str, Any], context: object, d: Deps, caller: Caller) -> tuple[int, dict[str, Any]]:
+    """(status, answer) of a post of one event, or of many. Their tenant is the caller's, whatever they say of it."""
     request = http_request.parse(event)
-    tenant = d.config.tenant
+    tenant = caller.tenant
     rules = http_packs.Rules(
         domains=enabled(d.config.domains_enabled),
         tenant=tenant,
@@ -66,19 +92,19 @@ def post_events(event: dict[str, Any], context: object, d: Deps) -> tuple[int, d
     return 422 if fast_clock else 200, body | {"errors": errors}
 
 
-def _upload(event: dict[str, Any], context: object, d: Deps) -> tuple[int, dict[str, Any]]:
+def _upload(event: dict[str, Any], context: object, d: Deps, caller: Caller) -> tuple[int, dict[str, Any]]:
     from levada.ingest import route_files  # not at a cold start that serves events
 
-    return route_files.post_upload(event, context, d)
+    return route_files.post_upload(event, context, d, caller)
 
 
-def _run(event: dict[str, Any], context: object, d: Deps) -> tuple[int, dict[str, Any]]:
+def _run(event: dict[str, Any], context: object, d: Deps, caller: Caller) -> tuple[int, dict[str, Any]]:
     from levada.ingest import route_files
 
-    return route_files.post_run(event, context, d)
+    return route_files.post_run(event, context, d, caller)
 
 
-Route = Callable[[dict[str, Any], object, Deps], tuple[int, dict[str, Any]]]
+Route = Callable[[dict[str, Any], object, Deps, Caller], tuple[int, dict[str, Any]]]
 ROUTES: dict[str, Route] = {
     http_request.EVENT: post_events,
     http_request.BATCH: post_events,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from levada.core import keys
+from levada.core.access import TENANT, TENANTS
 from levada.core.errors import BadRecordError, UnavailableError
 from levada.domains.declaration import Domain
 from levada.ingest import pieces, readers, shifted
@@ -93,6 +94,19 @@ def domain_of(key: str, domains: Mapping[str, Domain]) -> str:
             f"key {key!r}: must be {keys.LANDING}<domain>/<file> with a domain of {', '.join(sorted(domains))}",
         )
     return name
+
+
+def tenant_of(key: str, default: str) -> str:
+    """Whose rows a landed file holds: of the tenant whose folder it lies in, else the default's.
+
+    Raises BadRecordError ``bad_tenant``.
+    """
+    named = keys.landed_tenant(key)
+    if named is None:
+        return default
+    if not TENANT.fullmatch(named):
+        raise BadRecordError("bad_tenant", f"key {key!r}: {keys.TENANT}={named!r} must be {TENANTS}")
+    return named
 
 
 def etag_of(blobs: BlobStore, key: str) -> str:

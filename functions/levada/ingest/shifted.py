@@ -11,8 +11,9 @@ import re
 
 from levada.clean.forced import MAX_SHIFT_US, SHIFT
 from levada.core.errors import BadRecordError
+from levada.core.keys import LANDING, TENANT
 
-_FOLDER = re.compile(rf"landing/[^/]+/{SHIFT}=([^/]*)/")
+_FOLDER = re.compile(rf"{LANDING}[^/]+/(?:{TENANT}=[^/]*/)?{SHIFT}=([^/]*)/")
 
 
 def folder(shift_us: int) -> str:

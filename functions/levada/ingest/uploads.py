@@ -45,8 +45,12 @@ class Upload:
     """None: the sender asks for a URL to put it to."""
 
 
-def parse(event: Mapping[str, Any], domains: Mapping[str, object]) -> Upload:
-    """Raises BadRequestError naming the field, its value and what is allowed."""
+def parse(event: Mapping[str, Any], domains: Mapping[str, object], tenant: str = "") -> Upload:
+    """Raises BadRequestError naming the field, its value and what is allowed.
+
+    Args:
+        tenant: whose file it is, where that is not the deployment's.
+    """
     names, query = http_request.headers(event), http_request.query(event)
     fields = dict(query)
     if query.get("url", "").lower() in ("1", "true"):
@@ -64,7 +68,8 @@ def parse(event: Mapping[str, Any], domains: Mapping[str, object]) -> Upload:
         _check_size(body)
         name = name or f"upload.{BY_TYPE.get(kind, '')}".rstrip(".")
         folder = hashlib.sha256(body).hexdigest()[:32]
-    return Upload(f"{keys.LANDING}{_domain(fields, domains)}/{_HARMLESS.sub('_', folder)}/{harmless(name)}", body)
+    place = keys.landing(_domain(fields, domains), tenant)
+    return Upload(f"{place}{_HARMLESS.sub('_', folder)}/{harmless(name)}", body)
 
 
 def harmless(name: str) -> str:

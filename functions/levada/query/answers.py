@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from pyarrow import Table
 
+from levada.core.access import DeniedError
 from levada.core.errors import BadRequestError, ConfigError, UnavailableError
 from levada.observe import logger
 from levada.query import parameters, render
@@ -58,6 +59,8 @@ def refused(err: BadRequestError) -> Response[str]:
     answer: dict[str, Any] = {"error": str(err)}
     if isinstance(err, ParameterError):
         answer |= {"field": err.field, "value": err.value, "allowed": err.allowed}
+    if isinstance(err, DeniedError):
+        return json(err.status, answer | err.says, err.headers)
     return json(err.status, answer)
 
 

@@ -46,6 +46,24 @@ def given(event: Mapping[str, Any], known: Sequence[str]) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}
 
 
+def tenants(event: Mapping[str, Any]) -> list[str]:
+    """Every tenant that an API Gateway event names, in either place where it lists parameters."""
+    several = (event.get("multiValueQueryStringParameters") or {}).get("tenant") or []
+    one = (event.get("queryStringParameters") or {}).get("tenant")
+    return [name for name in dict.fromkeys([*several, one]) if name]
+
+
+def of_tenant(event: Mapping[str, Any], tenant: str) -> dict[str, Any]:
+    """The event, naming this tenant; given twice, it stays so, for ``given`` to refuse."""
+    several = event.get("multiValueQueryStringParameters") or {}
+    twice = len(several.get("tenant") or []) > 1
+    return {
+        **event,
+        "queryStringParameters": {**(event.get("queryStringParameters") or {}), "tenant": tenant},
+        "multiValueQueryStringParameters": several if twice else {**several, "tenant": [tenant]},
+    }
+
+
 def series(query: Mapping[str, str], domains: Mapping[str, Domain], tenant: str) -> Selection:
     """What /v1/series is asked for."""
     return Selection(

@@ -30,6 +30,13 @@ class Stream(StrEnum):
     clean = "clean"
 
 
+class Auth(StrEnum):
+    """Whether a function wants tokens over HTTP."""
+
+    OPEN = "OPEN"
+    REQUIRED = "REQUIRED"
+
+
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command(epilog="Example: levada upload AirQualityUCI.csv --wait")(upload)
@@ -139,6 +146,9 @@ def invoke(
         str, typer.Argument(help="ingest (either), ingest-files, ingest-http, clean, aggregate, archive or query.")
     ],
     event: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON event, as for sam local invoke -e.")],
+    auth: Annotated[
+        Auth, typer.Option("--auth", help="REQUIRED wants tokens over HTTP, and knows those of the event files.")
+    ] = Auth.OPEN,
     as_json: JsonOption = True,  # noqa: ARG001  # the answer of a function is JSON, for people too
 ) -> None:
     """Run a stage's real handler on an event in this process; nothing is needed, nothing is kept.
@@ -153,7 +163,7 @@ def invoke(
         raise LevadactlError(f"{event} is not JSON: {err}") from err
     if not isinstance(parsed, dict):
         raise LevadactlError(f"{event} holds a {type(parsed).__name__}: an event is a JSON object")
-    deps = invoking.memory_deps()
+    deps = invoking.memory_deps(auth=auth.value)
     invoking.prepare(stage, parsed, deps)
     before = invoking.left_behind(deps)
     answer = invoking.run(stage, parsed, deps)

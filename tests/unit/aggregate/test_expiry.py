@@ -31,7 +31,7 @@ def expiries(memory: MemoryDeps, kind: str) -> set[int]:
 
 def filled() -> MemoryDeps:
     """Four hours of 2004, loaded now."""
-    memory = MemoryDeps(config=Config(domains_enabled="air_quality", table="serving", bucket="lake"))
+    memory = MemoryDeps(config=Config(domains_enabled="air_quality", table="serving", bucket="lake", auth="OPEN"))
     stage.run(clean_batch(_published(range(4))), stage_deps(memory))
     idle.close_idle(stage_deps(memory), idle_after_s=0)
     return memory

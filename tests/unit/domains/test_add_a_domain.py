@@ -43,7 +43,7 @@ def loaded(domain: Domain, body: bytes, monkeypatch: pytest.MonkeyPatch) -> Memo
     name = domain.name
     monkeypatch.setattr(registry, "BUILT_IN", (domain,))
     registry.registered.cache_clear()
-    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", auth="OPEN")
     memory = MemoryDeps(config=config)
     memory.blobs.put(f"landing/{name}/file.csv", body)
     record = {"s3": {"bucket": {"name": "lake"}, "object": {"key": quote_plus(f"landing/{name}/file.csv"), "size": 1}}}

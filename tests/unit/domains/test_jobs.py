@@ -67,7 +67,7 @@ def test_jobs_end_in_their_right_latest_state_whatever_happens_on_the_way(seed: 
         made, status[f"j{job}"] = events_of(job, dice)
         items += made
     dice.shuffle(items)
-    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", auth="OPEN")
     memory = MemoryDeps(config=config)
     memory.clock.time_s = (BEGUN + timedelta(hours=2)).timestamp()
     with using(memory):

@@ -34,6 +34,15 @@ def test_a_call_outside_the_prefixes_of_a_role_is_refused() -> None:
     assert refused([inside, outside, listed], allowed) == sorted([outside, listed])
 
 
+def test_a_point_read_of_another_partition_than_the_tokens_is_refused() -> None:
+    table = {"TableName": "levada-serving"}
+    (token,) = calls("dynamodb", "GetItem", table | {"Key": {"pk": {"S": "tokens"}, "sk": {"S": "d"}}})
+    (series,) = calls("dynamodb", "GetItem", table | {"Key": {"pk": {"S": "series#default#x"}, "sk": {"S": "a"}}})
+    for function in ("IngestHttpFunction", "QueryFunction"):
+        assert refused([token, series], grants(TEMPLATE)[function]) == [series]
+    assert refused([token], grants(TEMPLATE)["CleanFunction"]) == [token]
+
+
 def test_a_permission_that_is_taken_away_is_missed_and_one_too_many_is_named() -> None:
     made = copy.deepcopy(TEMPLATE)
     statements = made["Resources"]["QueryRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]

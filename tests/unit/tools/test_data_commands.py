@@ -35,6 +35,13 @@ def test_invoke_prints_the_answer_and_what_it_left_behind(capsys: pytest.Capture
     assert answer["left_behind"]["clean"][0]["header"]["count"] == 26
 
 
+@pytest.mark.parametrize(("auth", "status"), [("OPEN", 200), ("REQUIRED", 401)])
+def test_invoke_wants_tokens_where_it_is_told_so(auth: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    event = str(EVENTS / "query" / "token_missing.json")
+    assert main(["invoke", "query", event, "--auth", auth]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"]["statusCode"] == status
+
+
 def test_invoke_finds_out_which_ingest_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["invoke", "ingest", str(EVENTS / "ingest" / "one_event.json")]) == 0
     assert json.loads(capsys.readouterr().out)["answer"]["statusCode"] == 202

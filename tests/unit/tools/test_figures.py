@@ -36,7 +36,7 @@ START_US = 1_767_225_600_000_000 - 3_600_000_000
 @pytest.fixture
 def everything() -> Iterator[MemoryDeps]:
     """The stages in memory, every domain enabled."""
-    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", auth="OPEN")
     with using(MemoryDeps(config=config)) as replaced:
         assert isinstance(replaced, MemoryDeps)
         yield replaced

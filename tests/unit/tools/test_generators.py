@@ -33,7 +33,7 @@ KNOWN = [pytest.param(source, id=name) for name, source in SOURCES.items() if na
 @pytest.fixture
 def everything() -> Iterator[MemoryDeps]:
     """The stages in memory, every domain enabled."""
-    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean")
+    config = Config(bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", auth="OPEN")
     with using(MemoryDeps(config=config)) as replaced:
         assert isinstance(replaced, MemoryDeps)
         yield replaced

@@ -56,7 +56,12 @@ class HandlersApi:
 @pytest.fixture
 def api() -> Iterator[HandlersApi]:
     config = Config(
-        bucket="lake", table="serving", raw_stream="raw", clean_stream="clean", files_function="levada-ingest-files"
+        bucket="lake",
+        table="serving",
+        raw_stream="raw",
+        clean_stream="clean",
+        files_function="levada-ingest-files",
+        auth="OPEN",
     )
     with using(MemoryDeps(config=config)) as deps:
         assert isinstance(deps, MemoryDeps)
