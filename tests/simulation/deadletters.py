@@ -15,6 +15,7 @@ from tests.simulation.faults import FaultySink
 
 if TYPE_CHECKING:
     from levada.wiring import Deps
+    from levadactl.memory import MemoryDeps
     from tests.simulation.world import World
 
 
@@ -47,8 +48,12 @@ class _NoFunctions:
 
 def send_again(world: World, deps: Deps) -> None:
     """All that waits, as the command would; its calls of the streams are as hostile as anybody's."""
+    redrive(ports_of(world, deps), Choice(), dry_run=False)
+
+
+def ports_of(world: World, deps: Deps | MemoryDeps) -> Ports:
     sinks = {name: FaultySink(stream, world.faults) for name, stream in world.streams.items()}
-    ports = Ports(
+    return Ports(
         blobs=world.blobs,  # read in threads, whose order no seed decides: without faults
         raw=sinks["raw"],
         clean=sinks["clean"],
@@ -59,4 +64,3 @@ def send_again(world: World, deps: Deps) -> None:
         config=deps.config,
         domains=enabled("*"),
     )
-    redrive(ports, Choice(), dry_run=False)

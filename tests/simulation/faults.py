@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from greenlet import getcurrent
 
+from levada.core.editions import is_made_anew
 from levada.core.errors import UnavailableError
 from levada.core.positions import ShardToken
 from levada.ports import Blob, Entry, Notice
@@ -67,6 +68,35 @@ class Faults:
         current = getcurrent()
         if current.parent is not None:
             current.parent.switch()
+
+
+class RememberingBlobStore(MemoryBlobStore):
+    """A lake that knows still what aggregate has emitted when that was replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emitted: dict[str, bytes] = {}
+        """Key in gold → what was put there first; an emission is repeated, never changed."""
+
+    def put(self, key: str, body: bytes) -> None:
+        super().put(key, body)
+        if key.startswith("gold/") and not is_made_anew(key):
+            self.emitted.setdefault(key, bytes(body))
+
+
+class Milder(Faults):
+    """For a process of hundreds of calls that is to come to an end now and then: fewer faults, fewer interruptions."""
+
+    PAUSES = 0.4
+
+    def __init__(self, world: Faults, rate: float) -> None:
+        super().__init__(world._rng, rate)
+        self.injected = world.injected
+        self.note = world.note
+
+    def pause(self) -> None:  # type: ignore[override]  # the seed decides
+        if self._rng.random() < self.PAUSES:
+            super().pause()
 
 
 class FaultyBlobs:

@@ -1,8 +1,8 @@
 """What the simulation must find: anomalies and alerts, recomputed from gold, and from the distinct input alone.
 
-The first recomputation is exact for every schedule: gold says which windows closed in which emission of which shard,
-and a checkpoint whom it has taken over from. The second holds for series that one shard saw from beginning to end and
-none of whose windows were late: for them the order of the stream does not matter.
+The first recomputation is exact for every schedule: gold, as it was emitted, says which windows closed in which
+emission of which shard, and a checkpoint whom it has taken over from. The second holds for series that one shard saw
+from beginning to end and none of whose windows were late: for them the order of the stream does not matter.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Recomputed:
         self._domains = {domain.name: domain}
         self._policy = Alerting(severity="info", quiet_s=120, max_age_s=31_536_000).policy(int(world.clock.now_s()), {})
         self.closed: dict[str, dict[int, list[pa.Table]]] = defaultdict(lambda: defaultdict(list))
-        for blob in world.blobs.list("gold/"):
-            name = blob.key.rpartition("/")[2].removesuffix(".parquet")
+        for key, body in sorted(world.blobs.emitted.items()):
+            name = key.rpartition("/")[2].removesuffix(".parquet")
             token, _, generation = name.rpartition("-")
-            table = conform(parquet.from_bytes(world.blobs.get(blob.key)[0]))
+            table = conform(parquet.from_bytes(body))
             self.closed[token][int(generation)].append(table)
         self.inherited = {
             str(token): Checkpoint.peek(world.blobs.get(f"checkpoints/aggregate/{token}")[0])["inherited"]

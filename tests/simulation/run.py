@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from levada.domains import registry
-from tests.simulation import mutations, oracle, orders, shapes
+from tests.simulation import mutations, oracle, orders, reprocessing, shapes
 from tests.simulation.world import Plan, World
 
 
@@ -45,13 +45,16 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
 
 
+DOMAINS = (oracle.SIM, orders.ORDERS, shapes.LONG, shapes.EVENTS)
+
+
 @contextmanager
 def sim_domain() -> Iterator[None]:
     """The functions know the simulation's domain, and do not log."""
     logging.disable(logging.CRITICAL)
     registry.registered.cache_clear()
     try:
-        with patch.object(registry, "BUILT_IN", (oracle.SIM, orders.ORDERS, shapes.LONG, shapes.EVENTS)):
+        with patch.object(registry, "BUILT_IN", DOMAINS):
             yield
     finally:
         logging.disable(logging.NOTSET)
@@ -60,13 +63,19 @@ def sim_domain() -> Iterator[None]:
 
 def run_one(plan: Plan, report: Report | None = None) -> Failure | None:
     """One schedule; what it says when the tables are wrong in the end, or when anything but a fault ended it."""
+    reprocessing.declare(DOMAINS)
     world = World(plan)
     truth, others = oracle.feed(world), shapes.feed(world)
     failure = None
     try:
         world.run()
+        digests = reprocessing.finish(world) if plan.reprocesses else {}
         oracle.check(world, truth)
         shapes.check(world, others)
+        if digests:
+            reprocessing.all_anew(world, digests)
+            oracle.check(world, truth)
+            shapes.check(world, others)
     except Exception as err:  # noqa: BLE001  # a crash of the code under test is a finding like any other
         failure = Failure(plan, f"{type(err).__name__}: {err}", world.trace)
     if report is not None:
@@ -96,7 +105,7 @@ def run_many(seeds: Sequence[int], *, stop_at_first: bool = False, progress: boo
     console = Console(stderr=True)
     shown = track(seeds, "schedules", console=console, disable=not (progress and console.is_terminal))
     for seed in shown:
-        failure = run_one(Plan(seed), report)
+        failure = run_one(Plan.of(seed), report)
         if failure is not None:
             report.failures.append(failure)
             if stop_at_first:

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,9 @@ from levada.core import packs, parquet
 from levada.core.packs import NDJSON_GZIP, Header
 from levada.core.partials import merge
 from levada.domains.declaration import Derived, Domain, Long, Metric, Rollup, Time
+from levada.domains.registry import registered
 from levada.ports import Entry
+from tests.simulation import counting
 from tests.simulation.world import START_S, World
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -91,10 +93,10 @@ def feed(world: World) -> Input:
         world.land(
             f"landing/{domain}/a.csv", _csv(_noted(make(rng, rng.randrange(4, 12), first_s, "f"), truth, domain))
         )
-        rows = _noted(make(rng, rng.randrange(3, 9), first_s - 20_000, "p"), truth, domain)
+        rows = _noted(make(rng, rng.randrange(3, 9), first_s - 20_000 * world.spread, "p"), truth, domain)
         world.produce(_packs(rows, domain))
         if rng.random() < 0.5:
-            rows = _noted(make(rng, rng.randrange(2, 5), first_s - 40_000, "r"), truth, domain)
+            rows = _noted(make(rng, rng.randrange(2, 5), first_s - 40_000 * world.spread, "r"), truth, domain)
             world.produce_plain([json.dumps({"domain": domain} | row).encode() for row in rows])
             truth.bad = [_with_domain(text, rows, domain) for text in truth.bad]
     return truth
@@ -139,7 +141,6 @@ def _noted(rows: list[dict[str, str]], truth: Input, domain: str) -> list[dict[s
                 truth.bad.append(_canonical(row))
                 continue
             value = float(row["v"]) if row["v"] else None
-            value = None if value is not None and row["m"] == "a" and value > 1000 else value
             truth.long.append({"time_s": time_s, "series": row["sensor"], "metric": row["m"], "value": value})
         elif row["what"] == "lost" or not row["n"]:
             truth.bad.append(_canonical(row))
@@ -184,6 +185,9 @@ def _packs(rows: list[dict[str, str]], domain: str) -> list[Entry]:
 
 def check(world: World, truth: Input) -> None:
     """Raises AssertionError with the first difference between the tables and the truth."""
+    metrics = registered()["simlong"].metrics
+    judged = [row | {"value": counting.valid(row["value"], metrics[row["metric"]])} for row in truth.long]
+    truth = replace(truth, long=judged)
     _check_silver(world, truth)
     _check_events(world, truth)
     _check_quarantine(world, truth)
@@ -191,17 +195,12 @@ def check(world: World, truth: Input) -> None:
     _check_latest(world, truth)
 
 
-def _distinct(world: World, prefix: str, last: str) -> list[dict[str, Any]]:
-    rows = [r for b in world.blobs.list(prefix) for r in parquet.from_bytes(world.blobs.get(b.key)[0]).to_pylist()]
-    return list({(r["source"], r["position"], r["row"], r[last]): r for r in rows}.values())
-
-
 def _same(found: Counter[Any], expected: Counter[Any], what: str) -> None:
     assert found == expected, f"{what}: too many {dict(found - expected)}, missing {dict(expected - found)}"
 
 
 def _check_silver(world: World, truth: Input) -> None:
-    rows = _distinct(world, "silver/domain=simlong/", "metric")
+    rows = counting.silver(world, "simlong")
     found = Counter((r["series"], r["metric"], int(r["time"].timestamp()), r["value"]) for r in rows)
     _same(found, Counter((r["series"], r["metric"], r["time_s"], r["value"]) for r in truth.long), "silver of simlong")
 
@@ -216,7 +215,7 @@ def _items(truth: Input) -> list[tuple[str, str, str, int, int, float]]:
 
 
 def _check_events(world: World, truth: Input) -> None:
-    rows = _distinct(world, "events/domain=simevents/", "item")
+    rows = counting.events(world, "simevents")
     found = Counter(
         (r["entity_id"], r["event_type"], r["kind"], r["item"], int(r["time"].timestamp()), r["value"]) for r in rows
     )
@@ -236,16 +235,13 @@ def _check_quarantine(world: World, truth: Input) -> None:
 
 def _check_windows(world: World, truth: Input) -> None:
     expected: dict[tuple[str, str, str, int], list[float | None]] = defaultdict(list)
+    width_s = registered()["simlong"].window_s
     for r in truth.long:
-        expected["simlong", r["series"], r["metric"], r["time_s"] // WINDOW_S * WINDOW_S].append(r["value"])
+        expected["simlong", r["series"], r["metric"], r["time_s"] // width_s * width_s].append(r["value"])
     for _, kind, group, _, time_s, value in _items(truth):
         name, metric = (group, "pieces") if kind == "piece" else (kind, "amount")
-        expected["simevents", name, metric, time_s // WINDOW_S * WINDOW_S].append(value)
-    tables = [
-        parquet.from_bytes(world.blobs.get(b.key)[0])
-        for domain in ("simlong", "simevents")
-        for b in world.blobs.list(f"gold/domain={domain}/")
-    ]
+        expected["simevents", name, metric, time_s // width_s * width_s].append(value)
+    tables = [table for domain in ("simlong", "simevents") for table in counting.gold(world, domain)]
     rows = merge(tables).to_pylist() if tables else []
     found = {(r["domain"], r["series"], r["metric"], int(r["window_start"].timestamp())): r for r in rows}
     assert found.keys() == expected.keys(), f"windows: {sorted(found.keys() ^ expected.keys())[:5]}"

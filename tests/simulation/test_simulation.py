@@ -6,7 +6,6 @@ import pytest
 
 from tests.simulation import mutations
 from tests.simulation.run import run_many, run_one, shrink
-from tests.simulation.world import Plan
 
 SEEDS = 200
 CHUNK = 20
@@ -25,7 +24,7 @@ def test_the_tables_equal_a_batch_query_over_the_distinct_input(first: int) -> N
 def test_a_seed_repeats_exactly() -> None:
     with mutations.applied("fence"):
         first = run_many(range(SEEDS), stop_at_first=True).failures[0]
-        again = run_one(Plan(first.plan.seed))
+        again = run_one(first.plan)
 
     assert again is not None
     assert (again.says, again.trace) == (first.says, first.trace)

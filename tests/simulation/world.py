@@ -19,10 +19,11 @@ from levada.core.publishing import publish
 from levada.ingest.files_handler import handler as ingest_files
 from levada.ports import Entry
 from levada.wiring import using
-from levadactl.memory import ManualClock, MemoryAlertSink, MemoryBlobStore, MemoryDeps, MemoryServingStore
+from levadactl.memory import ManualClock, MemoryAlertSink, MemoryDeps, MemoryServingStore
 from levadactl.triggers import Discard, Failed, Invoke, Machine, Mapping, MemoryStream, Returned, Throttled, Unavailable
 from levadactl.triggers import Entry as StreamEntry
 from levadactl.triggers.mapping import FOREVER
+from tests.simulation import reprocessing
 from tests.simulation.deadletters import send_again
 from tests.simulation.faults import (
     Crash,
@@ -31,6 +32,7 @@ from tests.simulation.faults import (
     FaultyBlobs,
     FaultyServing,
     FaultySink,
+    RememberingBlobStore,
     SkewedClock,
     StreamsTopology,
 )
@@ -68,6 +70,15 @@ class Plan:
     gives_up: bool = True
     """May aggregate's trigger give batches up, which then come back by a redrive?"""
     shards: int = 2
+    reprocesses: bool = False
+    """Are days made anew from bronze meanwhile, and compacted?"""
+    changes: bool = False
+    """Are the domains declared otherwise half-way, and everything made anew in the end?"""
+
+    @classmethod
+    def of(cls, seed: int) -> Plan:
+        """What is usual: two schedules of eight make days anew, one of these with domains that change."""
+        return cls(seed, reprocesses=seed % 4 == 0, changes=seed % 8 == 4)
 
 
 @dataclass(slots=True)
@@ -88,7 +99,8 @@ class World:
         self.faults = Faults(self.rng, plan.fault_rate)
         self.faults.note = self.log
         self.trace: list[str] = []
-        self.blobs, self.serving, self.topic = MemoryBlobStore(), MemoryServingStore(), MemoryAlertSink()
+        self.blobs, self.serving, self.topic = RememberingBlobStore(), MemoryServingStore(), MemoryAlertSink()
+        self.blobs.now_s = self.clock.now_s
         self.streams = {
             name: MemoryStream(name, shards=plan.shards, clock=self.clock.now_s, fail=self.faults.refuses_entry)
             for name in STREAMS
@@ -102,6 +114,8 @@ class World:
         """Deliveries that no stream trigger makes: object notifications and schedules."""
         self.zombies = 0
         self.pack_rows = 3
+        self.spread = 6 if plan.reprocesses else 1
+        """How much further apart the input lies in event time: one day, or several."""
 
     def log(self, text: str) -> None:
         self.trace.append(text)
@@ -151,10 +165,12 @@ class World:
 
     def step(self) -> None:
         """One thing happens, chosen at random among all that could."""
-        kind = self.rng.choices(
-            ["process", "trigger", "deliver", "time", "tick", "timeout", "reshard", "refuse_call", "deploy", "redrive"],
-            [50, 20, 6, 6, 2, 2 if self.faults.rate else 0, 0.5 if self.plan.reshards else 0, 1, 0.5, 0.5],
-        )[0]
+        kinds: dict[str, float] = {"process": 50, "trigger": 20, "deliver": 6, "time": 6, "tick": 2}
+        kinds |= {"timeout": 2 if self.faults.rate else 0, "reshard": 0.5 if self.plan.reshards else 0}
+        kinds |= {"refuse_call": 1, "deploy": 0.5, "redrive": 0.5}
+        if self.plan.reprocesses:
+            kinds |= {"reprocess": 4, "compact": 0.5}
+        kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
         getattr(self, f"_{kind}")()
 
     def _process(self) -> None:
@@ -204,7 +220,7 @@ class World:
         """Somebody sends dead letters again, when no attempt at them can go on any more."""
         if self.queue.messages and not any(call.name == "clean" for call in self.calls):
             self.faults.injected["redrive"] += 1
-            deps = self._cold()
+            deps = self.cold()
             self._start("redrive", lambda *_: send_again(self, deps), {})
 
     def _refuse_call(self) -> None:
@@ -240,8 +256,20 @@ class World:
         detail = {"rollups": "due"} if rollups or self.rng.random() < 0.3 else {}
         self._start("archive", archive, {"source": "aws.events", "time": "2026-01-01T00:00:00Z", "detail": detail})
 
+    def _reprocess(self) -> None:
+        if sum(call.name == "reprocess" for call in self.calls) < 2:
+            deps = self.cold()
+            self._start("reprocess", reprocessing.order(self, deps), {}, deps=deps)
+
+    def _compact(self) -> None:
+        days = sorted({tuple(blob.key.split("/")[1:3]) for blob in self.blobs.list("silver/")})
+        if days:
+            domain, date = (part.partition("=")[2] for part in self.rng.choice(days))
+            detail = {"compact": {"domain": domain, "date": date}}
+            self._start("archive", archive, {"source": "levada.simulation", "detail": detail})
+
     def _time(self) -> None:
-        self.clock.time_s += self.rng.choice([0.2, 1, 1, 5, 70])
+        self.clock.time_s += self.rng.choice([0.2, 1, 1, 5, 70, *([500] if self.plan.reprocesses else [])])
 
     def _deploy(self) -> None:
         """New code between two attempts: no process is warm, and settings are others than those a load began with."""
@@ -271,9 +299,11 @@ class World:
         machine: Machine | None = None,
         command: Invoke | None = None,
         again: Callable[[], None] | None = None,
+        deps: MemoryDeps | None = None,
     ) -> None:
         warm = self.warm.get(name, [])
-        deps = warm.pop() if warm and self.rng.random() < 0.7 else self._cold()
+        if deps is None:
+            deps = warm.pop() if warm and self.rng.random() < 0.7 else self.cold()
         event = json.loads(json.dumps(event))
         call = Call(name, deps, machine, command, again)
         call.process = greenlet(lambda: self._run(call, handler, event))
@@ -287,7 +317,8 @@ class World:
             call.error = err
             self.log(f"{call.name} ended by {type(err).__name__}: {err}")
 
-    def _cold(self) -> MemoryDeps:
+    def cold(self) -> MemoryDeps:
+        """The ports of a process that has just been started, all of them hostile."""
         deps = MemoryDeps(
             config=Config(
                 bucket="lake",
@@ -313,7 +344,9 @@ class World:
 
     def run(self) -> None:
         """The storm, then calm: everything that was begun comes to its end and idle windows close."""
-        for _ in range(self.plan.steps):
+        for n in range(self.plan.steps):
+            if self.plan.changes and n == self.plan.steps // 2:
+                reprocessing.change(self)
             self.step()
         self.faults.rate = 0.0
         self.plan.reshards = False
@@ -326,6 +359,8 @@ class World:
         for _ in range(3):  # windows close at the first tick, their outbox is cleared at the next
             self.clock.time_s += 3600
             self._tick(rollups=True)
+            for _ in range(self.rng.choice([0, 1, 2]) if self.plan.reprocesses else 0):
+                self._reprocess()
             self._finish_calls()
 
     def _settled(self) -> bool:
