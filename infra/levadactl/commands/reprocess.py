@@ -61,7 +61,7 @@ def reprocess(
 
     if (expect is not None or everything) and not apply:
         raise typer.BadParameter("--expect and --all go with --apply")
-    chosen, days = _domain(domain), _days(since, until)
+    chosen, days = domain_of(domain), _days(since, until)
     report = run(
         ports_of(Place.current(), chosen),
         days,
@@ -76,7 +76,8 @@ def reprocess(
         raise typer.Exit(1)
 
 
-def _domain(target: str) -> Any:
+def domain_of(target: str) -> Any:
+    """The one domain that a target declares. Raises LevadactlError when there are none or several."""
     from levadactl.domains import found
     from levadactl.errors import LevadactlError
 
