@@ -13,9 +13,11 @@ from levada.aggregate.layers import Layer, Leaving
 from levada.aggregate.state import AggregateState
 from levada.aggregate.watching import Watched
 from levada.clean import normalise
-from levada.core import lineage
+from levada.core import editions, lineage, segments
 from levada.core.positions import START, PackFences, Position, RowFences
 from levadactl.memory import MemoryBlobStore
+from levadactl.reprocessing import applying, cut
+from levadactl.reprocessing.ports import Days
 
 Patches = list[Any]
 
@@ -84,6 +86,52 @@ def _no_order() -> Patches:
     return [patch.object(normalise, "_in_order", lambda rows: rows)]
 
 
+def _no_edition() -> Patches:
+    """Readers take all that is listed, as if no day had been made anew."""
+    listed = [patch.object(editions, "of_listed", lambda *_: editions.NONE)]
+    return [*listed, patch.object(editions, "shows_gold", lambda edition, key: True)]
+
+
+def _no_replacing_segments() -> Patches:
+    """Readers of the serving table take all segments of a series."""
+    return [patch.object(segments._Replacing, "left_of", lambda self, item, rows: rows)]
+
+
+def _no_arriving() -> Patches:
+    """A day is made anew though it holds rows that clean has not committed."""
+    return [patch.object(cut, "_arriving", lambda *_: "")]
+
+
+def _no_open() -> Patches:
+    """A day is made anew though some of its windows are open still."""
+    return [patch.object(cut, "_open", lambda *_: {})]
+
+
+def _cut_behind_the_listing() -> Patches:
+    """What stands in gold is listed first, and up to which generation it is replaced is read then."""
+    listed, applied = cut._listed, cut._applied
+    early: dict[int, Any] = {}
+
+    def list_first(ports: Any, lanes: Any, wait_s: float) -> Any:
+        early[id(ports)] = listed(ports, Days())
+        return applied(ports, lanes, wait_s)
+
+    def as_listed(ports: Any, days: Days) -> Any:
+        return {date: found for date, found in early.pop(id(ports)).items() if date in days}
+
+    return [patch.object(cut, "_applied", list_first), patch.object(cut, "_listed", as_listed)]
+
+
+def _no_waiting_for_aggregate() -> Patches:
+    """What clean has handed on counts as applied."""
+    return [patch.object(RowFences, "behind", lambda *_: 0)]
+
+
+def _no_finishing() -> Patches:
+    """A run that died between the edition's record and the serving table is not taken up."""
+    return [patch.object(applying, "unserved", lambda ports: [])]
+
+
 ALL: dict[str, Callable[[], Patches]] = {
     "fence": _no_pack_fence,
     "row_identity": _no_row_identity,
@@ -94,6 +142,13 @@ ALL: dict[str, Callable[[], Patches]] = {
     "order": _no_order,
     "closed_in_layers": _no_closed_in_layers,
     "findings_outbox": _no_findings_in_the_outbox,
+    "edition": _no_edition,
+    "replacing_segments": _no_replacing_segments,
+    "arriving": _no_arriving,
+    "open_days": _no_open,
+    "cut": _cut_behind_the_listing,
+    "waiting": _no_waiting_for_aggregate,
+    "finishing": _no_finishing,
 }
 
 NOTICED_BY = {"outbox": 3, "inheritance": 2, "conditional_put": 13, "order": 21, "gaps": 45, "findings_outbox": 49}

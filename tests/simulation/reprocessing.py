@@ -18,7 +18,7 @@ from levadactl.reprocessing.places import waiting
 from levadactl.reprocessing.ports import Days, Ports, ReprocessError
 from levadactl.reprocessing.run import Report, reprocess
 from tests.simulation import deadletters
-from tests.simulation.faults import Faults, FaultyBlobs, FaultyServing, Milder
+from tests.simulation.faults import Faults, FaultyBlobs, FaultyServing, Milder, SkewedClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,10 +26,19 @@ if TYPE_CHECKING:
     from levadactl.memory import MemoryDeps
     from tests.simulation.world import World
 
-DAYS_BACK = 6
-"""From the end of the input: so many days it reaches at most."""
-SHARE = 0.15
+DAYS_BACK = 4
+"""A run is about days that end so many days ago at most."""
+SHARE = 0.1
 """A run makes hundreds of calls: of the world's faults it gets this share, so that some come to an end."""
+
+
+class Waiting(SkewedClock):
+    """Who waits for the stages lets them go on."""
+
+    def sleep(self, seconds: float) -> None:
+        for _ in range(20):
+            Faults.pause()
+        super().sleep(seconds)
 
 
 @contextmanager
@@ -62,8 +71,8 @@ def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], 
     name = rng.choice(sorted(registry.registered()))
     first, n = rng.randrange(DAYS_BACK), rng.randrange(1, 4)
     until_us = int(world.clock.now_s() * 1e6) - first * DAY_US
-    days = Days() if rng.random() < 0.5 else Days.touched(until_us - n * DAY_US, until_us)
-    unchanged, wait_s = rng.random() < 0.8, rng.choice([0, 20, 60])
+    days = Days() if rng.random() < 0.6 else Days.touched(until_us - n * DAY_US, until_us)
+    unchanged, wait_s = rng.random() < 0.9, rng.choice([0, 3])
     ports = _ports(world, deps, name, Milder(world.faults, world.plan.fault_rate * SHARE))
 
     def run(_: dict[str, Any], __: object) -> None:
@@ -93,7 +102,7 @@ def _ports(world: World, deps: MemoryDeps, name: str, faults: Faults) -> Ports:
     return Ports(
         blobs=blobs,
         serving=FaultyServing(world.serving, faults),
-        clock=deps.clock,
+        clock=Waiting(world.clock, 0),
         config=deps.config,
         domain=domains[name],
         calendar=calendar,
@@ -106,13 +115,13 @@ def _ports(world: World, deps: MemoryDeps, name: str, faults: Faults) -> Ports:
 def finish(world: World) -> dict[str, str]:
     """The last runs, when nothing is under way: they find no difference, but what the domains' change has made.
 
-    Returns domain → digest of no difference. Raises AssertionError when there is one, or a day that cannot be made anew.
+    Returns domain → digest of no difference. Raises AssertionError when there is one, or a day that cannot be made so.
     """
     digests = {}
     for name in sorted(registry.registered()):
         ports = _ports(world, world.cold(), name, Faults(world.rng, 0.0))
         looked = _run(ports) if world.plan.changes else None
-        done = _run(ports, apply=True, expected=looked and looked.digest)
+        done = _run(ports, apply=True, expected=looked.digest if looked else None)
         assert looked or not done.differing, f"reprocess {name}: {done.to_json()}"
         dates = editions.dates(ports.blobs, name)
         halfway = [date for date in dates if not editions.load(ports.blobs, name, date)[0].served]

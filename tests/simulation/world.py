@@ -77,8 +77,10 @@ class Plan:
 
     @classmethod
     def of(cls, seed: int) -> Plan:
-        """What is usual: two schedules of eight make days anew, one of these with domains that change."""
-        return cls(seed, reprocesses=seed % 4 == 0, changes=seed % 8 == 4)
+        """What is usual: one schedule of eight makes days anew, every other of these with domains that change."""
+        if seed % 8:
+            return cls(seed)
+        return cls(seed, steps=250, reprocesses=True, changes=seed % 16 == 8)
 
 
 @dataclass(slots=True)
@@ -169,7 +171,7 @@ class World:
         kinds |= {"timeout": 2 if self.faults.rate else 0, "reshard": 0.5 if self.plan.reshards else 0}
         kinds |= {"refuse_call": 1, "deploy": 0.5, "redrive": 0.5}
         if self.plan.reprocesses:
-            kinds |= {"reprocess": 4, "compact": 0.5}
+            kinds |= {"reprocess": 3, "compact": 0.5, "redrive": 2}
         kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
         getattr(self, f"_{kind}")()
 
@@ -344,10 +346,9 @@ class World:
 
     def run(self) -> None:
         """The storm, then calm: everything that was begun comes to its end and idle windows close."""
-        for n in range(self.plan.steps):
-            if self.plan.changes and n == self.plan.steps // 2:
-                reprocessing.change(self)
-            self.step()
+        if self.plan.reprocesses:
+            self._lull()
+        self._storm(self.plan.steps)
         self.faults.rate = 0.0
         self.plan.reshards = False
         for _ in range(2000):
@@ -357,11 +358,31 @@ class World:
         else:
             raise AssertionError("the world does not come to rest: a record is retried for ever")
         for _ in range(3):  # windows close at the first tick, their outbox is cleared at the next
-            self.clock.time_s += 3600
-            self._tick(rollups=True)
-            for _ in range(self.rng.choice([0, 1, 2]) if self.plan.reprocesses else 0):
-                self._reprocess()
-            self._finish_calls()
+            self._hour()
+
+    def _storm(self, steps: int) -> None:
+        for n in range(steps):
+            if self.plan.changes and n == steps // 2:
+                reprocessing.change(self)
+            self.step()
+
+    def _lull(self) -> None:
+        """A storm with a part of the input, and the quiet behind it: there are windows then that have closed."""
+        later = [self.due.pop(self.rng.randrange(len(self.due))) for _ in range(len(self.due) // 2)]
+        for _ in range(self.plan.steps // 4):
+            self.step()
+        for _ in range(4):
+            self._settle()
+        self._hour()
+        self._hour()
+        self.due += later
+
+    def _hour(self) -> None:
+        self.clock.time_s += 3600
+        self._tick(rollups=True)
+        for _ in range(self.rng.choice([1, 2, 3]) if self.plan.reprocesses else 0):
+            self._reprocess()
+        self._finish_calls()
 
     def _settled(self) -> bool:
         return (
