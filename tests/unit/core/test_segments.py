@@ -74,6 +74,7 @@ def test_a_days_edition_stands_for_all_that_it_replaces_and_nothing_else(
     old: list[Row], new: list[Row], later: list[Row]
 ) -> None:
     """D22: segments of one series in any mixture: those of the stages before and behind the cut, and the edition's."""
+    later = [(name, t, value, i + 1_000) for name, t, value, i in later]  # other rows: no two stand at one position
     within = [partials([row for row in rows if 0 <= row[1] < 86_400]) for rows in (old, new, later)]
     edition = Edition(2, gold={SHARD: 7})
     names = {r["series"] for table in within for r in table.to_pylist()}
