@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from levada.aggregate.handler import keep
 from levada.archive import rollups
 from levada.core import editions
+from levada.core.errors import UnavailableError
 from levada.core.periods import DAY_US, Calendar, zone_named
 from levada.domains import registry
 from levada.domains.declaration import Domain, Metric
@@ -81,6 +82,11 @@ def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], 
         except ReprocessError as err:
             world.faults.injected["reprocess_refused"] += 1
             world.log(f"reprocess {name}: {err}")
+        except UnavailableError:
+            raise
+        except Exception as err:  # whoever asked for it must be told what was wrong
+            world.unexpected.append(f"reprocess {name} of {days}: {type(err).__name__}: {err}")
+            raise
         else:
             world.faults.injected["reprocessed_days"] += len(report.applied)
             world.log(f"reprocess {name}: applied {report.applied}, finished {report.finished}, left {report.left}")
@@ -117,6 +123,7 @@ def finish(world: World) -> dict[str, str]:
 
     Returns domain → digest of no difference. Raises AssertionError when there is one, or a day that cannot be made so.
     """
+    assert not world.unexpected, world.unexpected[0]
     digests = {}
     for name in sorted(registry.registered()):
         ports = _ports(world, world.cold(), name, Faults(world.rng, 0.0))
@@ -124,8 +131,8 @@ def finish(world: World) -> dict[str, str]:
         done = _run(ports, apply=True, expected=looked.digest if looked else None)
         assert looked or not done.differing, f"reprocess {name}: {done.to_json()}"
         dates = editions.dates(ports.blobs, name)
-        halfway = [date for date in dates if not editions.load(ports.blobs, name, date)[0].served]
-        assert not halfway, f"reprocess {name}: {halfway} are not in effect"
+        halfway = [date for date in dates if not editions.load(ports.blobs, name, date)[0].finished]
+        assert not halfway, f"reprocess {name}: {halfway} are not finished"
         digests[name] = _run(ports).digest if done.differing else done.digest
     return digests
 

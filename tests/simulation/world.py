@@ -116,6 +116,8 @@ class World:
         """Deliveries that no stream trigger makes: object notifications and schedules."""
         self.zombies = 0
         self.pack_rows = 3
+        self.unexpected: list[str] = []
+        """Errors of processes that no fault explains."""
         self.spread = 6 if plan.reprocesses else 1
         """How much further apart the input lies in event time: one day, or several."""
 

@@ -112,24 +112,24 @@ def reprocess(
     """
     if why := ports.waiting():
         raise ReprocessError(why)
-    finished = []
+    finished = {}
     if apply:
-        for date in applying.unfinished(ports):
-            applying.follow(ports, date)
-            finished.append(date)
+        finished = {date: applying.follow(ports, date) for date in applying.unfinished(ports)}
     with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
         spill = Spill(Path(temporary))
         at = cut.made(ports, days, wait_s=wait_s)
         with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
             rebuilt = rebuild(ports, days, at, spill, advance)
         report = _compared(ports, at, rebuilt, progress, unchanged=unchanged)
-        report.finished = finished
+        report.finished = sorted(finished)
         if apply:
             if expected is not None and expected != report.digest:
                 raise ReprocessError(
                     f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
                 )
-            _apply(ports, at, rebuilt, report, report.days if unchanged else report.differing, progress)
+            chosen = report.days if unchanged else report.differing
+            if followed := finished | _apply(ports, at, rebuilt, report, chosen, progress):
+                report.rolled_up = applying.finish(ports, followed)
     return report
 
 
@@ -215,7 +215,11 @@ def _not_coverable(ports: Ports, at: Cut, dates: Sequence[str]) -> dict[str, str
     return out
 
 
-def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequence[Day], progress: Progress) -> None:
+def _apply(
+    ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequence[Day], progress: Progress
+) -> dict[str, int]:
+    """Date → the edition that it has now."""
+    followed = {}
     windows = _by_date(rebuilt.windows)
     with progress("making days anew", len(chosen), "days") as advance:
         for day in chosen:
@@ -223,8 +227,7 @@ def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequ
             before = applying.windows_of(ports, day.date, (blob.key for blob in listed))
             new = windows.get(day.date, rebuilt.windows.slice(0, 0))
             applying.commit(ports, at, day.date, rebuilt.spill, new, before)
-            applying.follow(ports, day.date)
+            followed[day.date] = applying.follow(ports, day.date)
             report.applied.append(day.date)
             advance(1)
-    if touched := {*report.applied, *report.finished}:
-        report.rolled_up = applying.finish(ports, touched)
+    return followed
