@@ -112,25 +112,31 @@ def reprocess(
     """
     if why := ports.waiting():
         raise ReprocessError(why)
-    finished = {}
-    if apply:
-        finished = {date: applying.follow(ports, date) for date in applying.unfinished(ports)}
-    with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
-        spill = Spill(Path(temporary))
-        at = cut.made(ports, days, wait_s=wait_s)
-        with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
-            rebuilt = rebuild(ports, days, at, spill, advance)
-        report = _compared(ports, at, rebuilt, progress, unchanged=unchanged)
-        report.finished = sorted(finished)
-        if apply:
-            if expected is not None and expected != report.digest:
-                raise ReprocessError(
-                    f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
-                )
-            chosen = report.days if unchanged else report.differing
-            if followed := finished | _apply(ports, at, rebuilt, report, chosen, progress):
-                report.rolled_up = applying.finish(ports, followed)
+    try:
+        finished = {date: applying.follow(ports, date) for date in applying.unfinished(ports)} if apply else {}
+        with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
+            at = cut.made(ports, days, wait_s=wait_s)
+            with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
+                rebuilt = rebuild(ports, days, at, Spill(Path(temporary)), advance)
+            report = _compared(ports, at, rebuilt, progress, unchanged=unchanged)
+            report.finished = sorted(finished)
+            if apply:
+                _as_expected(report, expected)
+                chosen = report.days if unchanged else report.differing
+                if followed := finished | _apply(ports, at, rebuilt, report, chosen, progress):
+                    report.rolled_up = applying.finish(ports, followed)
+    except KeyError as err:
+        if "/" not in (key := str(err.args[0])):
+            raise
+        raise ReprocessError(f"{key} was replaced or deleted meanwhile: run it again") from err
     return report
+
+
+def _as_expected(report: Report, expected: str | None) -> None:
+    if expected is not None and expected != report.digest:
+        raise ReprocessError(
+            f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
+        )
 
 
 def _compared(ports: Ports, at: Cut, rebuilt: Rebuilt, progress: Progress, *, unchanged: bool) -> Report:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from levadactl.memory import MemoryDeps, MemoryServingStore
+from levadactl.memory import MemoryBlobStore, MemoryDeps, MemoryServingStore
+from levadactl.reprocessing.ports import ReprocessError
 from levadactl.reprocessing.run import reprocess
 from tests.unit.reprocessing.world import EVERYTHING, anew, load, must_be_exact, ports, quietly, with_co_up_to
 
@@ -44,3 +45,27 @@ def test_a_run_notes_as_finished_only_the_editions_that_it_has_followed(memory: 
 
     assert report.finished
     must_be_exact(found, SECOND)
+
+
+class Taken(MemoryBlobStore):
+    """A lake out of which compaction, retention or another run takes an object after it was listed."""
+
+    def __init__(self, real: MemoryBlobStore, prefix: str) -> None:
+        super().__init__()
+        self.objects, self.modified_s, self.now_s = real.objects, real.modified_s, real.now_s
+        self.prefix = prefix
+
+    def get(self, key: str) -> tuple[bytes, str]:
+        if key.startswith(self.prefix):
+            raise KeyError(key)
+        return super().get(key)
+
+
+@pytest.mark.parametrize("layer", ["bronze", "silver", "gold"])
+def test_an_object_that_goes_while_it_is_looked_at_is_told_of(memory: MemoryDeps, layer: str) -> None:
+    load(memory, ROWS)
+
+    with pytest.raises(ReprocessError, match=f"{layer}/.* was replaced or deleted meanwhile: run it again"):
+        reprocess(ports(memory, FIRST, blobs=Taken(memory.blobs, f"{layer}/")), EVERYTHING, quietly, apply=True)
+
+    assert anew(memory, FIRST).applied
