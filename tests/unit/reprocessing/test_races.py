@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
-from levadactl.memory import MemoryBlobStore, MemoryDeps, MemoryServingStore
+from levada.archive import idle
+from levada.core.errors import UnavailableError
+from levadactl.deadletters import listing
+from levadactl.deadletters.sending import Choice, redrive
+from levadactl.memory import MemoryBlobStore, MemoryDeps, MemoryServingStore, MemorySink
+from levadactl.reprocessing.places import waiting
 from levadactl.reprocessing.ports import ReprocessError
-from levadactl.reprocessing.run import reprocess
+from levadactl.reprocessing.run import Report, reprocess
+from tests.unit.deadletters.fakes import FIXED, Pipeline, reading
+from tests.unit.deadletters.steps import pack
+from tests.unit.deadletters.test_behind_clean import cleaned, give_up
 from tests.unit.reprocessing.world import EVERYTHING, anew, load, must_be_exact, ports, quietly, with_co_up_to
 
 ROWS = 8
@@ -69,3 +77,70 @@ def test_an_object_that_goes_while_it_is_looked_at_is_told_of(memory: MemoryDeps
         reprocess(ports(memory, FIRST, blobs=Taken(memory.blobs, f"{layer}/")), EVERYTHING, quietly, apply=True)
 
     assert anew(memory, FIRST).applied
+
+
+CLOSING = {"sim": replace(FIXED["sim"], lateness_s=0)}
+
+
+def reprocessed(pipeline: Pipeline) -> Report:
+    """Everything made anew, whether it differs or not."""
+    here = ports(pipeline.memory, CLOSING["sim"], waiting=lambda: waiting(listing.overview(pipeline.ports)))
+    return reprocess(here, EVERYTHING, quietly, apply=True, unchanged=True, wait_s=0)
+
+
+def closed(pipeline: Pipeline) -> None:
+    pipeline.memory.clock.time_s += 3600
+    deps = pipeline.aggregate_deps()
+    assert idle.close_idle(deps, idle_after_s=0).failures == []
+
+
+@pytest.mark.parametrize("stage", ["clean", "aggregate"])
+def test_rows_that_were_sent_again_and_not_applied_yet_are_not_made_anew(stage: str) -> None:
+    """Bronze has them, and the stages have passed their places long ago: they would count twice when they come."""
+    pipeline = Pipeline(CLOSING)
+    if stage == "clean":
+        lose_behind_the_lake(pipeline)
+    else:
+        cleaned(pipeline, 0)
+        assert give_up(pipeline, 2)
+    cleaned(pipeline, 3, 4)
+    pipeline.run()
+    closed(pipeline)
+    with pytest.raises(ReprocessError, match=r"[12] discarded batch"):
+        reprocessed(pipeline)
+
+    redrive(pipeline.ports, Choice(), dry_run=False)
+    with pytest.raises(ReprocessError, match=r"\d dead letters that were sent again are still on their way"):
+        reprocessed(pipeline)
+    pipeline.run()
+    closed(pipeline)
+
+    report = reprocessed(pipeline)
+    assert report.applied
+    assert report.differing == []
+
+
+def lose_behind_the_lake(pipeline: Pipeline) -> None:
+    """Clean's attempt at a batch puts it into the lake, publishes nothing, and is given up."""
+    pipeline.produce(pack(reading(0), reading(1), source="file/sim#07", n=0))
+    for shard in range(2):
+        if batch := pipeline.next_batch(pipeline.raw, shard, 100):
+            with pytest.raises(UnavailableError):
+                pipeline.stage(pipeline.raw, batch, sink=Silent())
+            pipeline.discard(pipeline.raw, shard, 100)
+
+
+class Silent(MemorySink):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = True
+
+
+def test_dead_letters_that_somebody_is_sending_again_are_in_no_queue_and_come_first_all_the_same() -> None:
+    pipeline = Pipeline(CLOSING)
+    cleaned(pipeline, 0)
+    give_up(pipeline, 2)
+    received = pipeline.queue.receive()
+
+    with pytest.raises(ReprocessError, match=rf"somebody is at {len(received)} messages of the dead letter queue"):
+        reprocessed(pipeline)
