@@ -54,8 +54,12 @@ def declare(domains: Iterable[Domain]) -> None:
 
 
 def change(world: World) -> None:
-    """A deployment: values are valid in narrower ranges, windows are wider. What is under way goes on as it began."""
+    """A deployment: values are valid in narrower ranges, windows are wider, and events pass that were refused before.
+
+    What is under way goes on as it began.
+    """
     world.log("domains change")
+    world.changed = True
     world.warm.clear()
     declare(changed(domain) for domain in registry.registered().values())
 
@@ -63,7 +67,8 @@ def change(world: World) -> None:
 def changed(domain: Domain) -> Domain:
     highs: dict[str, float] = {"a": 20, "b": 60_000}
     metrics = {name: Metric(one.name, one.low, highs[name]) for name, one in domain.metrics.items()}
-    return replace(domain, metrics=metrics, window_s=2 * domain.window_s)
+    types = (*domain.event_types, "lost") if domain.event_types else ()
+    return replace(domain, metrics=metrics, event_types=types, window_s=2 * domain.window_s)
 
 
 def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], Any]:
