@@ -129,7 +129,7 @@ def _no_waiting_for_aggregate() -> Patches:
 
 def _no_finishing() -> Patches:
     """A run that died between the edition's record and the serving table is not taken up."""
-    return [patch.object(applying, "unserved", lambda ports: [])]
+    return [patch.object(applying, "unfinished", lambda ports: [])]
 
 
 ALL: dict[str, Callable[[], Patches]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from levada.aggregate.handler import keep
 from levada.archive import rollups
 from levada.core import editions
+from levada.core.errors import UnavailableError
 from levada.core.periods import DAY_US, Calendar, zone_named
 from levada.domains import registry
 from levada.domains.declaration import Domain, Metric
@@ -53,8 +54,12 @@ def declare(domains: Iterable[Domain]) -> None:
 
 
 def change(world: World) -> None:
-    """A deployment: values are valid in narrower ranges, windows are wider. What is under way goes on as it began."""
+    """A deployment: values are valid in narrower ranges, windows are wider, and events pass that were refused before.
+
+    What is under way goes on as it began.
+    """
     world.log("domains change")
+    world.changed = True
     world.warm.clear()
     declare(changed(domain) for domain in registry.registered().values())
 
@@ -62,7 +67,8 @@ def change(world: World) -> None:
 def changed(domain: Domain) -> Domain:
     highs: dict[str, float] = {"a": 20, "b": 60_000}
     metrics = {name: Metric(one.name, one.low, highs[name]) for name, one in domain.metrics.items()}
-    return replace(domain, metrics=metrics, window_s=2 * domain.window_s)
+    types = (*domain.event_types, "lost") if domain.event_types else ()
+    return replace(domain, metrics=metrics, event_types=types, window_s=2 * domain.window_s)
 
 
 def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], Any]:
@@ -81,6 +87,11 @@ def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], 
         except ReprocessError as err:
             world.faults.injected["reprocess_refused"] += 1
             world.log(f"reprocess {name}: {err}")
+        except UnavailableError:
+            raise
+        except Exception as err:  # whoever asked for it must be told what was wrong
+            world.unexpected.append(f"reprocess {name} of {days}: {type(err).__name__}: {err}")
+            raise
         else:
             world.faults.injected["reprocessed_days"] += len(report.applied)
             world.log(f"reprocess {name}: applied {report.applied}, finished {report.finished}, left {report.left}")
@@ -117,6 +128,7 @@ def finish(world: World) -> dict[str, str]:
 
     Returns domain → digest of no difference. Raises AssertionError when there is one, or a day that cannot be made so.
     """
+    assert not world.unexpected, world.unexpected[0]
     digests = {}
     for name in sorted(registry.registered()):
         ports = _ports(world, world.cold(), name, Faults(world.rng, 0.0))
@@ -124,8 +136,8 @@ def finish(world: World) -> dict[str, str]:
         done = _run(ports, apply=True, expected=looked.digest if looked else None)
         assert looked or not done.differing, f"reprocess {name}: {done.to_json()}"
         dates = editions.dates(ports.blobs, name)
-        halfway = [date for date in dates if not editions.load(ports.blobs, name, date)[0].served]
-        assert not halfway, f"reprocess {name}: {halfway} are not in effect"
+        halfway = [date for date in dates if not editions.load(ports.blobs, name, date)[0].finished]
+        assert not halfway, f"reprocess {name}: {halfway} are not finished"
         digests[name] = _run(ports).digest if done.differing else done.digest
     return digests
 

@@ -79,6 +79,8 @@ class Input:
 
     long: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
+    """Events of a type that the domain knows only when it has changed; they are among the bad ones too."""
     bad: list[str] = field(default_factory=list)
     """Payloads that must end in quarantine, canonical."""
 
@@ -144,6 +146,8 @@ def _noted(rows: list[dict[str, str]], truth: Input, domain: str) -> list[dict[s
             truth.long.append({"time_s": time_s, "series": row["sensor"], "metric": row["m"], "value": value})
         elif row["what"] == "lost" or not row["n"]:
             truth.bad.append(_canonical(row))
+            if row["n"]:
+                truth.lost.append(row | {"time_s": time_s})
         else:
             truth.events.append(row | {"time_s": time_s})
     return rows
@@ -187,7 +191,8 @@ def check(world: World, truth: Input) -> None:
     """Raises AssertionError with the first difference between the tables and the truth."""
     metrics = registered()["simlong"].metrics
     judged = [row | {"value": counting.valid(row["value"], metrics[row["metric"]])} for row in truth.long]
-    truth = replace(truth, long=judged)
+    events = truth.events + (truth.lost if "lost" in registered()["simevents"].event_types else [])
+    truth = replace(truth, long=judged, events=events)
     _check_silver(world, truth)
     _check_events(world, truth)
     _check_quarantine(world, truth)

@@ -116,6 +116,10 @@ class World:
         """Deliveries that no stream trigger makes: object notifications and schedules."""
         self.zombies = 0
         self.pack_rows = 3
+        self.changed = False
+        """Are the domains others than they were in the beginning? Then rows that were refused may pass."""
+        self.unexpected: list[str] = []
+        """Errors of processes that no fault explains."""
         self.spread = 6 if plan.reprocesses else 1
         """How much further apart the input lies in event time: one day, or several."""
 
@@ -220,7 +224,8 @@ class World:
 
     def _redrive(self) -> None:
         """Somebody sends dead letters again, when no attempt at them can go on any more."""
-        if self.queue.messages and not any(call.name == "clean" for call in self.calls):
+        wanted = self.queue.messages or (self.changed and self.rng.random() < 0.3)
+        if wanted and not any(call.name == "clean" for call in self.calls):
             self.faults.injected["redrive"] += 1
             deps = self.cold()
             self._start("redrive", lambda *_: send_again(self, deps), {})

@@ -110,6 +110,12 @@ class SqsQueue:
             found.update({message.id: message for message in got})
         return list(found.values())
 
+    def held(self) -> int:
+        name = "ApproximateNumberOfMessagesNotVisible"
+        with ours("count dead letters"):
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
     def release(self, messages: Sequence[Message]) -> None:
         for message in messages:
             with ours("release dead letters"):

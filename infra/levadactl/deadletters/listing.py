@@ -21,6 +21,7 @@ SHOWN_RECORDS = 10
 
 def overview(ports: Ports) -> dict[str, Any]:
     """Everything outstanding: groups of letters, discarded batches, failed calls."""
+    held = ports.queue.held()
     received = ports.queue.receive()
     try:
         inbox = messages.sort(received)
@@ -34,6 +35,7 @@ def overview(ports: Ports) -> dict[str, Any]:
         "batches": _batches(resolved),
         "calls": _calls(inbox.calls),
         "other_messages": len(inbox.foreign),
+        "held_messages": held,
         "not_outstanding": {name: len(getattr(found, name)) for name in standing.NAMES[1:]},
     }
 

@@ -37,6 +37,9 @@ class Queue(Protocol):
     def receive(self) -> Sequence[Message]:
         """Every message that nobody else holds at the moment."""
 
+    def held(self) -> int:
+        """About how many messages somebody holds at the moment."""
+
     def release(self, messages: Sequence[Message]) -> None:
         """Let others see these again."""
 

@@ -1,7 +1,8 @@
 """``levada dlq redrive``: dead letters back onto their stream, each once, also when repeated or interrupted.
 
-Order of effects: records, then the ledger (or the message's deletion). What the ledger does not know of yet is sent
-again under the same (source, n), and ``clean`` knows it by that; ``aggregate`` knows the rows.
+Order of effects: a note that they are coming (``returned``), records, then the ledger (or the message's deletion). What
+the ledger does not know of yet is sent again under the same (source, n), and ``clean`` knows it by that; ``aggregate``
+knows the rows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TypeVar
 from levada.core.positions import pad_sequence
 from levada.core.publishing import publish
 from levada.ports import Clock, RecordSink
-from levadactl.deadletters import discarded, files, handed_on, judging, ledger, messages, standing
+from levadactl.deadletters import discarded, files, handed_on, judging, ledger, messages, returned, standing
 from levadactl.deadletters.counts import Count, Report
 from levadactl.deadletters.discarded import Resolved
 from levadactl.deadletters.judging import CHUNK, Verdict
@@ -132,6 +133,8 @@ class _Run:
 
     def _send(self, found: Iterable[Verdict], sink: RecordSink) -> None:
         entries = [verdict.entry for verdict in found if verdict.entry is not None]
+        stage = CLEAN if sink is self.ports.raw else AGGREGATE
+        returned.note(self.ports.blobs, stage, entries, int(self.ports.clock.now_s()))
         publish(sink, entries, self.ports.clock)
         self.pace.sent(len(entries))
         self.advance(len(entries))

@@ -105,25 +105,31 @@ def unfinished(ports: Ports) -> list[str]:
     return [d for d in editions.dates(ports.blobs, name) if not editions.load(ports.blobs, name, d)[0].finished]
 
 
-def follow(ports: Ports, date: str) -> None:
-    """Bring the day's committed edition into the serving table, and delete what it has replaced."""
+def follow(ports: Ports, date: str) -> int:
+    """Bring the day's committed edition into the serving table, and delete what it has replaced; its number."""
     edition, _ = editions.load(ports.blobs, ports.domain.name, date)
     if date != UNDATED:
         _serve(ports, date, edition)
     _delete_replaced(ports, date, edition)
+    return edition.number
 
 
-def finish(ports: Ports, dates: Iterable[str]) -> Mapping[str, object]:
-    """Have the rollups made that hold these days, and note that nothing is left to do; what was rolled up."""
-    found = sorted(dates)
-    dated = [date for date in found if date != UNDATED]
+def finish(ports: Ports, followed: Mapping[str, int]) -> Mapping[str, object]:
+    """Have the rollups made that hold these days, and note that nothing is left to do; what was rolled up.
+
+    Args:
+        followed: date → the edition that ``follow`` was done for; a newer one is somebody else's to finish.
+    """
+    dated = sorted(date for date in followed if date != UNDATED)
     made = ports.roll_up(dated[0]) if dated else {}
-    for date in found:
+    for date, number in sorted(followed.items()):
         edition, etag = editions.load(ports.blobs, ports.domain.name, date)
+        if edition.number != number:
+            continue
         try:
             body = replace(edition, finished=True).to_bytes()
             ports.blobs.put_if(keys.edition(ports.domain.name, date), body, etag=etag)
-        except ConflictError:  # a newer edition is somebody else's to finish
+        except ConflictError:  # a newer edition, or somebody else was faster
             continue
     return made
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,8 +27,9 @@ from levada.core.checkpoint import Checkpoint
 from levada.core.editions import NONE, Edition
 from levada.core.keys import UNDATED
 from levada.core.periods import DAY_US, us_of
-from levada.core.positions import RowFences
+from levada.core.positions import PackFences, RowFences
 from levada.ports import Blob
+from levadactl.deadletters import returned
 from levadactl.reprocessing.ports import Days, Ports, ReprocessError
 
 WAIT_S = 60.0
@@ -75,8 +77,10 @@ def made(ports: Ports, days: Days, *, wait_s: float = WAIT_S) -> Cut:
     Raises ReprocessError when aggregate does not come up with clean in time.
     """
     name = ports.domain.name
-    raw, lanes = _cleaned(ports)
-    saved = _applied(ports, lanes, wait_s)
+    heads = _cleaned(ports)
+    raw = {token: int(head["mark"]) for token, head in heads.items()}
+    saved = _applied(ports, [RowFences.from_bytes(head["lanes"]) for head in heads.values()], wait_s)
+    _returned(ports, heads.values(), saved.values())
     gold = {token: int(one.header["generation"]) for token, one in saved.items()}
     listed = _listed(ports, days)
     taken = {layer: load_ledger(ports.blobs, keys.retention_ledger(layer, name))[0] for layer in ("bronze", "silver")}
@@ -94,14 +98,26 @@ def made(ports: Ports, days: Days, *, wait_s: float = WAIT_S) -> Cut:
     return cut
 
 
-def _cleaned(ports: Ports) -> tuple[dict[str, int], list[RowFences]]:
-    """(the last sequence number of each shard that clean has committed, the ends of the lanes then)."""
-    raw, lanes = {}, []
+def _cleaned(ports: Ports) -> dict[str, Mapping[str, Any]]:
+    """Shard token → header of clean's checkpoint."""
+    found: dict[str, Mapping[str, Any]] = {}
     for token in lineage.tokens(ports.blobs, CLEAN):
         if (head := lineage.header(ports.blobs, CLEAN, token)) is not None:
-            raw[str(token)] = int(head["mark"])
-            lanes.append(RowFences.from_bytes(head["lanes"]))
-    return raw, lanes
+            found[str(token)] = head
+    return found
+
+
+def _returned(ports: Ports, cleaned: Iterable[Mapping[str, Any]], saved: Iterable[Checkpoint]) -> None:
+    """Raises ReprocessError when records of bronze may still be applied though the stages have passed their places.
+
+    Whatever was given up before the checkpoints were read is in the queue now, or was noted when it was sent again.
+    """
+    if why := ports.waiting():
+        raise ReprocessError(why)
+    packs = [PackFences.from_bytes(head["fences"]) for head in cleaned]
+    rows = [RowFences.from_bytes(one.header["fences"]) for one in saved]
+    if n := returned.under_way(ports.blobs, int(ports.clock.now_s()), packs, rows):
+        raise ReprocessError(f"{n} dead letters that were sent again are still on their way: see `levada status`")
 
 
 def _applied(ports: Ports, lanes: Iterable[RowFences], wait_s: float) -> dict[str, Checkpoint]:

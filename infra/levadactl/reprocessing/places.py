@@ -55,6 +55,8 @@ def waiting(letters: Mapping[str, Any]) -> str:
     Args:
         letters: what ``levada dlq ls`` answers.
     """
+    if held := letters["held_messages"]:
+        return f"somebody is at {held} messages of the dead letter queue: run it again when that is done"
     batches = sum(group["batches"] for group in letters["batches"])
     records = sum(group["count"] for group in letters["groups"] if group["stage"] == AGGREGATE)
     if not batches and not records:

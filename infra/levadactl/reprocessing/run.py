@@ -112,25 +112,31 @@ def reprocess(
     """
     if why := ports.waiting():
         raise ReprocessError(why)
-    finished = []
-    if apply:
-        for date in applying.unfinished(ports):
-            applying.follow(ports, date)
-            finished.append(date)
-    with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
-        spill = Spill(Path(temporary))
-        at = cut.made(ports, days, wait_s=wait_s)
-        with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
-            rebuilt = rebuild(ports, days, at, spill, advance)
-        report = _compared(ports, at, rebuilt, progress, unchanged=unchanged)
-        report.finished = finished
-        if apply:
-            if expected is not None and expected != report.digest:
-                raise ReprocessError(
-                    f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
-                )
-            _apply(ports, at, rebuilt, report, report.days if unchanged else report.differing, progress)
+    try:
+        finished = {date: applying.follow(ports, date) for date in applying.unfinished(ports)} if apply else {}
+        with TemporaryDirectory(dir=folder, prefix="levada-reprocess-") as temporary:
+            at = cut.made(ports, days, wait_s=wait_s)
+            with progress("reading bronze", sum(one.blob.size for one in held(ports, days)), "bytes") as advance:
+                rebuilt = rebuild(ports, days, at, Spill(Path(temporary)), advance)
+            report = _compared(ports, at, rebuilt, progress, unchanged=unchanged)
+            report.finished = sorted(finished)
+            if apply:
+                _as_expected(report, expected)
+                chosen = report.days if unchanged else report.differing
+                if followed := finished | _apply(ports, at, rebuilt, report, chosen, progress):
+                    report.rolled_up = applying.finish(ports, followed)
+    except KeyError as err:
+        if "/" not in (key := str(err.args[0])):
+            raise
+        raise ReprocessError(f"{key} was replaced or deleted meanwhile: run it again") from err
     return report
+
+
+def _as_expected(report: Report, expected: str | None) -> None:
+    if expected is not None and expected != report.digest:
+        raise ReprocessError(
+            f"--expect {expected}: the changes are {report.digest} now; look at them, then apply those"
+        )
 
 
 def _compared(ports: Ports, at: Cut, rebuilt: Rebuilt, progress: Progress, *, unchanged: bool) -> Report:
@@ -215,7 +221,11 @@ def _not_coverable(ports: Ports, at: Cut, dates: Sequence[str]) -> dict[str, str
     return out
 
 
-def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequence[Day], progress: Progress) -> None:
+def _apply(
+    ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequence[Day], progress: Progress
+) -> dict[str, int]:
+    """Date → the edition that it has now."""
+    followed = {}
     windows = _by_date(rebuilt.windows)
     with progress("making days anew", len(chosen), "days") as advance:
         for day in chosen:
@@ -223,8 +233,7 @@ def _apply(ports: Ports, at: Cut, rebuilt: Rebuilt, report: Report, chosen: Sequ
             before = applying.windows_of(ports, day.date, (blob.key for blob in listed))
             new = windows.get(day.date, rebuilt.windows.slice(0, 0))
             applying.commit(ports, at, day.date, rebuilt.spill, new, before)
-            applying.follow(ports, day.date)
+            followed[day.date] = applying.follow(ports, day.date)
             report.applied.append(day.date)
             advance(1)
-    if touched := {*report.applied, *report.finished}:
-        report.rolled_up = applying.finish(ports, touched)
+    return followed

@@ -87,7 +87,7 @@ class Stream:
 @dataclass(slots=True)
 class Queue:
     messages: dict[str, Message] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
     sent: int = 0
 
     def send(self, body: Any) -> None:
@@ -95,15 +95,19 @@ class Queue:
         self.messages[n] = Message(n, f"receipt-{n}", body if isinstance(body, str) else json.dumps(body))
 
     def receive(self) -> Sequence[Message]:
-        found = [m for m in self.messages.values() if m.id not in self.held]
-        self.held.update(m.id for m in found)
+        found = [m for m in self.messages.values() if m.id not in self.hidden]
+        self.hidden.update(m.id for m in found)
         return found
 
+    def held(self) -> int:
+        return len(self.hidden)
+
     def release(self, messages: Sequence[Message]) -> None:
-        self.held.difference_update(m.id for m in messages)
+        self.hidden.difference_update(m.id for m in messages)
 
     def delete(self, message: Message) -> None:
         del self.messages[message.id]
+        self.hidden.discard(message.id)
 
 
 @dataclass(slots=True)
@@ -155,8 +159,12 @@ class Pipeline:
         if stream is self.raw:
             clean.run(batch, replace(self._clean_deps(), blobs=blobs or memory.blobs, sink=sink or self.clean))
             return
-        deps = aggregate.AggregateDeps(
-            blobs=blobs or memory.blobs,
+        aggregate.run(batch, replace(self.aggregate_deps(), blobs=blobs or memory.blobs))
+
+    def aggregate_deps(self) -> aggregate.AggregateDeps:
+        memory = self.memory
+        return aggregate.AggregateDeps(
+            blobs=memory.blobs,
             serving=memory.serving,
             topology=memory.topology,
             clock=memory.clock,
@@ -164,7 +172,6 @@ class Pipeline:
             fence_horizon_h=48,
             emitted=Emitted(),
         )
-        aggregate.run(batch, deps)
 
     def forget(self, shard: int, n: int) -> None:
         """The raw stream's retention takes a shard's oldest records, all of which have been read."""

@@ -105,7 +105,7 @@ def test_a_redrive_that_is_cut_short_is_repeated_exactly(calls: int) -> None:
         run(pipeline.ports, Choice(), dry_run=False, rate=4)
     pipeline.run()
     assert pipeline.queue.messages
-    assert not pipeline.queue.held
+    assert not pipeline.queue.hidden
 
     redriven(pipeline)
 

@@ -133,7 +133,7 @@ def test_a_redrive_of_a_batch_that_is_cut_short_is_repeated_exactly(calls: int) 
         run(pipeline.ports, Choice(), dry_run=False)
     pipeline.run()
     assert len(pipeline.queue.messages) == 1
-    assert not pipeline.queue.held, "somebody else may take it up"
+    assert not pipeline.queue.hidden, "somebody else may take it up"
 
     redriven(pipeline)
 

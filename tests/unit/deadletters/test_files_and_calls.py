@@ -145,5 +145,5 @@ def test_messages_of_somebody_else_are_counted_and_left(body: str) -> None:
     assert messages.sort([Message("1", "r", body)]).foreign
     run(pipeline.ports, Choice(), dry_run=False)
     assert len(pipeline.queue.messages) == 1
-    assert not pipeline.queue.held
+    assert not pipeline.queue.hidden
     assert listing.overview(pipeline.ports)["other_messages"] == 1

@@ -66,8 +66,14 @@ def test_a_file_must_declare_onedomain_of(tmp_path: Path) -> None:
 
 def test_only_dead_letters_whose_rows_are_in_bronze_come_first() -> None:
     refused_by_clean = {"stage": "clean", "count": 3}
-    assert waiting({"batches": [], "groups": [refused_by_clean]}) == ""
+    assert waiting({"held_messages": 0, "batches": [], "groups": [refused_by_clean]}) == ""
 
-    told = waiting({"batches": [{"batches": 2}], "groups": [refused_by_clean, {"stage": "aggregate", "count": 1}]})
+    told = waiting(
+        {
+            "held_messages": 0,
+            "batches": [{"batches": 2}],
+            "groups": [refused_by_clean, {"stage": "aggregate", "count": 1}],
+        }
+    )
 
     assert told.startswith("2 discarded batches and 1 records that aggregate refused wait to come again")
