@@ -99,6 +99,15 @@ def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], 
     return run
 
 
+def compaction(world: World) -> dict[str, Any] | None:
+    """An order for archive: some day of silver, if there is any."""
+    days = sorted({tuple(blob.key.split("/")[1:3]) for blob in world.blobs.list("silver/")})
+    if not days:
+        return None
+    domain, date = (part.partition("=")[2] for part in world.rng.choice(days))
+    return {"source": "levada.simulation", "detail": {"compact": {"domain": domain, "date": date}}}
+
+
 def _ports(world: World, deps: MemoryDeps, name: str, faults: Faults) -> Ports:
     blobs, calendar = FaultyBlobs(world.blobs, faults), Calendar(zone_named(deps.config.timezone))
     domains = registry.enabled("*")

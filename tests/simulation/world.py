@@ -269,11 +269,8 @@ class World:
             self._start("reprocess", reprocessing.order(self, deps), {}, deps=deps)
 
     def _compact(self) -> None:
-        days = sorted({tuple(blob.key.split("/")[1:3]) for blob in self.blobs.list("silver/")})
-        if days:
-            domain, date = (part.partition("=")[2] for part in self.rng.choice(days))
-            detail = {"compact": {"domain": domain, "date": date}}
-            self._start("archive", archive, {"source": "levada.simulation", "detail": detail})
+        if order := reprocessing.compaction(self):
+            self._start("archive", archive, order)
 
     def _time(self) -> None:
         self.clock.time_s += self.rng.choice([0.2, 1, 1, 5, 70, *([500] if self.plan.reprocesses else [])])
