@@ -37,8 +37,6 @@ WAIT_S = 60.0
 POLL_S = 0.5
 IN_FLIGHT_S = 24 * 3600
 """How long streams keep records: what was handed on earlier has been applied, or given up."""
-LAYERS = ("bronze", "silver", "gold")
-"""Of which retention's ledger is asked."""
 Listed = dict[str, dict[str, list[Blob]]]
 """Date → layer → objects."""
 
@@ -85,7 +83,7 @@ def made(ports: Ports, days: Days, *, wait_s: float = WAIT_S) -> Cut:
     _returned(ports, heads.values(), saved.values())
     gold = {token: int(one.header["generation"]) for token, one in saved.items()}
     listed = _listed(ports, days)
-    taken = {layer: load_ledger(ports.blobs, keys.retention_ledger(layer, name))[0] for layer in LAYERS}
+    taken = {layer: load_ledger(ports.blobs, keys.retention_ledger(layer, name))[0] for layer in ("bronze", "silver")}
     known = {date: editions.load(ports.blobs, name, date) for date in editions.dates(ports.blobs, name)}
     cut = Cut(raw, gold, listed, known, max(taken["bronze"], default=""), frozenset(taken["silver"]))
     for date in listed:
@@ -95,7 +93,7 @@ def made(ports: Ports, days: Days, *, wait_s: float = WAIT_S) -> Cut:
         if date in days:
             cut.unsettled[date] = f"{n} windows are still open"
     for date in _unemitted(saved, listed, ports.domain.name):
-        if date in days and date not in taken["gold"]:
+        if date in days:
             cut.unsettled[date] = "windows that have closed wait to be emitted"
     return cut
 

@@ -25,7 +25,6 @@ from tests.unit.reprocessing.world import (
     load,
     looked,
     must_be_exact,
-    must_be_rolled_up,
     ports,
     quietly,
     settle,
@@ -313,21 +312,6 @@ def test_nothing_is_made_from_less_than_it_was(memory: MemoryDeps) -> None:
     assert report.applied == []
     assert all("retention has taken bronze" in why for why in report.left.values())
     assert list(report.left) == ["2004-03-10", "2004-03-11", "2004-03-12", "2004-03-13"]
-
-
-def test_gold_that_retention_has_taken_does_not_wait_to_be_emitted(memory: MemoryDeps) -> None:
-    """The checkpoint of an idle shard holds its last emission for ever."""
-    found = load(memory, 5)
-    for layer in ("silver", "gold"):
-        memory.blobs.delete([blob.key for blob in memory.blobs.list(keys.day_prefix(layer, NAME, "2004-03-10"))])
-    assert looked(memory).left == {"2004-03-10": "windows that have closed wait to be emitted"}
-    for layer in ("silver", "gold"):
-        memory.blobs.objects[keys.retention_ledger(layer, NAME)] = b'{"v":1,"gone":{"2004-03-10":[]}}'
-
-    report = anew(memory)
-
-    assert (report.left, report.applied) == ({}, ["2004-03-10"])
-    must_be_rolled_up(found.blobs, TIGHTER)
 
 
 def test_a_rollup_that_holds_gold_which_is_gone_asks_for_its_day_too(memory: MemoryDeps) -> None:
