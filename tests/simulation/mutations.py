@@ -17,7 +17,6 @@ from levada.core import editions, lineage, segments
 from levada.core.positions import START, PackFences, Position, RowFences
 from levadactl.memory import MemoryBlobStore
 from levadactl.reprocessing import applying, cut
-from levadactl.reprocessing.ports import Days
 
 Patches = list[Any]
 
@@ -107,21 +106,6 @@ def _no_open() -> Patches:
     return [patch.object(cut, "_open", lambda *_: {})]
 
 
-def _cut_behind_the_listing() -> Patches:
-    """What stands in gold is listed first, and up to which generation it is replaced is read then."""
-    listed, applied = cut._listed, cut._applied
-    early: dict[int, Any] = {}
-
-    def list_first(ports: Any, lanes: Any, wait_s: float) -> Any:
-        early[id(ports)] = listed(ports, Days())
-        return applied(ports, lanes, wait_s)
-
-    def as_listed(ports: Any, days: Days) -> Any:
-        return {date: found for date, found in early.pop(id(ports)).items() if date in days}
-
-    return [patch.object(cut, "_applied", list_first), patch.object(cut, "_listed", as_listed)]
-
-
 def _no_waiting_for_aggregate() -> Patches:
     """What clean has handed on counts as applied."""
     return [patch.object(RowFences, "behind", lambda *_: 0)]
@@ -146,12 +130,23 @@ ALL: dict[str, Callable[[], Patches]] = {
     "replacing_segments": _no_replacing_segments,
     "arriving": _no_arriving,
     "open_days": _no_open,
-    "cut": _cut_behind_the_listing,
     "waiting": _no_waiting_for_aggregate,
     "finishing": _no_finishing,
 }
 
-NOTICED_BY = {"outbox": 3, "inheritance": 2, "conditional_put": 13, "order": 21, "gaps": 45, "findings_outbox": 49}
+NOTICED_BY = {
+    "outbox": 3,
+    "inheritance": 2,
+    "conditional_put": 13,
+    "order": 21,
+    "gaps": 45,
+    "findings_outbox": 49,
+    "edition": 0,
+    "replacing_segments": 0,
+    "finishing": 16,
+    "open_days": 32,
+    "waiting": 32,
+}
 """A seed whose schedule noticed it when this was written: where looking begins. Rules and code change what a seed does,
 so it may be one that no longer does; ``python -m tests.simulation.run --mutate NAME`` names another."""
 

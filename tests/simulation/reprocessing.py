@@ -77,8 +77,8 @@ def order(world: World, deps: MemoryDeps) -> Callable[[dict[str, Any], object], 
     name = rng.choice(sorted(registry.registered()))
     first, n = rng.randrange(DAYS_BACK), rng.randrange(1, 4)
     until_us = int(world.clock.now_s() * 1e6) - first * DAY_US
-    days = Days() if rng.random() < 0.6 else Days.touched(until_us - n * DAY_US, until_us)
-    unchanged, wait_s = rng.random() < 0.9, rng.choice([0, 3])
+    days = Days() if rng.random() < 0.75 else Days.touched(until_us - n * DAY_US, until_us)
+    unchanged, wait_s = rng.random() < 0.95, rng.choice([0, 3, 3])
     ports = _ports(world, deps, name, Milder(world.faults, world.plan.fault_rate * SHARE))
 
     def run(_: dict[str, Any], __: object) -> None:

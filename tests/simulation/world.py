@@ -116,6 +116,8 @@ class World:
         """Deliveries that no stream trigger makes: object notifications and schedules."""
         self.zombies = 0
         self.pack_rows = 3
+        self.closed = False
+        """Are there windows that have closed, so that there is something to make anew?"""
         self.changed = False
         """Are the domains others than they were in the beginning? Then rows that were refused may pass."""
         self.unexpected: list[str] = []
@@ -174,7 +176,7 @@ class World:
         kinds: dict[str, float] = {"process": 50, "trigger": 20, "deliver": 6, "time": 6, "tick": 2}
         kinds |= {"timeout": 2 if self.faults.rate else 0, "reshard": 0.5 if self.plan.reshards else 0}
         kinds |= {"refuse_call": 1, "deploy": 0.5, "redrive": 0.5}
-        if self.plan.reprocesses:
+        if self.plan.reprocesses and self.closed:
             kinds |= {"reprocess": 3, "compact": 0.5, "redrive": 2}
         kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
         getattr(self, f"_{kind}")()
@@ -378,6 +380,7 @@ class World:
         self._hour()
         self._hour()
         self.due += later
+        self.closed = True
 
     def _hour(self) -> None:
         self.clock.time_s += 3600
