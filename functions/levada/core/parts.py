@@ -152,7 +152,7 @@ def concat(parts: Sequence[Parts]) -> Parts:
     return Parts(
         np.concatenate([one.whole for one in parts], axis=1),
         np.concatenate([one.real for one in parts], axis=1),
-        {name: joined([one.texts[name] for one in parts]) for name in TEXTS},
+        joined([one.texts for one in parts]),
         Bins.concat([one.bins for one in parts]),
         pa.concat_arrays([one.sketches for one in parts]),
     )

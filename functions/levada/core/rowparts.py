@@ -33,7 +33,9 @@ def of_rows(
     found = statistics(rows, n, Asked(width_us, float(quantile_error), watermark_us))
     named = {name: texts[name].take(found.one) for name in SERIES}
     named["opened"] = (
-        openers.take(found.one) if found.opened is None else Coded(found.opened.astype(np.int32), openers.dictionary)
+        openers.take(found.one)
+        if found.opened is None
+        else Coded(found.opened.astype(np.int32), openers.dictionary, ascending=openers.ascending)
     )
     named |= {f"{name}_sequence": _picked(sequence, at) for name, at in (("first", found.first), ("last", found.last))}
     asked = "distinct" in table.schema.names
@@ -43,4 +45,4 @@ def of_rows(
 
 def _picked(texts: Coded, at: Ints) -> Coded:
     """Those at these places; none where there is no place (-1)."""
-    return Coded(np.where(at < 0, np.int32(-1), texts.codes[at]), texts.dictionary)
+    return Coded(np.where(at < 0, np.int32(-1), texts.codes[at]), texts.dictionary, ascending=texts.ascending)

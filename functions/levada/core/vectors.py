@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -72,9 +71,9 @@ SHORT = 64
 """And so many compared, for a kernel's call costs as much."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """A text column: n codes (-1 for null) and what they stand for, each text once."""
+class Coded(NamedTuple):
+    """A text column: n codes (-1 for null) and what they stand for, each text once. (Made some hundred times a batch:
+    a tuple is made in a third of a frozen dataclass' time.)"""
 
     codes: NDArray[np.int32]
     dictionary: pa.Array
@@ -86,7 +85,7 @@ class Coded:
     @classmethod
     def constant(cls, n: int, dictionary: pa.Array) -> Coded:
         """n times the only text."""
-        return cls(_zeros(n), dictionary, True)
+        return cls(_zeros(n), dictionary, True, True)
 
     def take(self, at: NDArray[Any]) -> Coded:
         """The texts at these places."""
@@ -120,23 +119,62 @@ def _zeros(n: int) -> NDArray[np.int32]:
     return _shared[0][:n]
 
 
-def joined(texts: Sequence[Coded]) -> Coded:
-    """One below the other, with codes that are equal for equal texts; at least one."""
-    first = texts[0].dictionary
-    if all(one.dictionary is first or one.dictionary.equals(first) for one in texts[1:]):
-        if all(one.same for one in texts):
-            return Coded.constant(sum(len(one.codes) for one in texts), first)
-        return Coded(np.concatenate([one.codes for one in texts]), first, ascending=texts[0].ascending)
-    if sum(len(one.dictionary) for one in texts) > FEW:
-        return coded([one.array() for one in texts])
+def joined(columns: Sequence[Mapping[str, Coded]]) -> dict[str, Coded]:
+    """The same text columns of several, at least one, one below the other, with codes that are equal for equal texts."""
+    known: dict[tuple[int, ...], _Union | None] = {}  # columns of one table often share a dictionary
+    out = {}
+    for name in columns[0]:
+        texts = [one[name] for one in columns]
+        which = tuple(id(one.dictionary) for one in texts)
+        if which not in known:
+            known[which] = _union(texts)
+        found = known[which]
+        out[name] = coded([one.array() for one in texts]) if found is None else found.below(texts)
+    return out
+
+
+class _Union(NamedTuple):
+    """Texts of several dictionaries."""
+
+    dictionary: pa.Array
+    ascending: bool
+    places: Sequence[NDArray[np.int32]] | None
+    """Of each dictionary what its codes become, and last that of code -1; None where all are the same already."""
+
+    def below(self, texts: Sequence[Coded]) -> Coded:
+        """Columns of these dictionaries, one below the other."""
+        codes = [one.codes for one in texts]
+        if self.places is None:
+            if all(one.same for one in texts):
+                return Coded.constant(sum(map(len, codes)), self.dictionary)
+            return Coded(np.concatenate(codes), self.dictionary, ascending=self.ascending)
+        found = [place[some] for place, some in zip(self.places, codes, strict=True)]
+        return Coded(np.concatenate(found), self.dictionary, ascending=self.ascending)
+
+
+def _union(texts: Sequence[Coded]) -> _Union | None:
+    """None where there are too many texts for Python."""
+    first, ascending = texts[0].dictionary, all(one.ascending for one in texts)
+    some = [one.dictionary for one in texts]
+    if all(one is first or one.equals(first) for one in some[1:]):
+        return _Union(first, texts[0].ascending, None)
+    if sum(map(len, some)) > FEW:
+        return None
+    if ascending and all(map(len, some)) and all(a[-1].as_py() < b[0].as_py() for a, b in pairwise(some)):
+        ends = accumulate(map(len, some), initial=0)
+        return _Union(pa.concat_arrays(some), True, [_counted(start, end) for start, end in pairwise(ends)])
     places: dict[str, int] = {}
-    found = []
-    for one in texts:
-        place = [places.setdefault(text, len(places)) for text in one.dictionary.to_pylist()]
-        found.append(np.array([*place, -1], np.int32)[one.codes])  # the last is that of code -1
+    found = [[places.setdefault(text, len(places)) for text in one.to_pylist()] for one in some]
     known = list(places)
-    codes, ascending = np.concatenate(found), all(a < b for a, b in pairwise(known))
-    return Coded(codes, pa.array(known, pa.string()), ascending=ascending)
+    ascending = all(a < b for a, b in pairwise(known))
+    return _Union(pa.array(known, pa.string()), ascending, [np.array([*place, -1], np.int32) for place in found])
+
+
+def _counted(start: int, end: int) -> NDArray[np.int32]:
+    """From start to end - 1, and -1."""
+    found = np.arange(start, end + 1, dtype=np.int32)
+    found[-1] = -1
+    return found
 
 
 def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
