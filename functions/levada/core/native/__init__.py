@@ -10,7 +10,7 @@ import struct
 import zlib
 from pathlib import Path
 
-ABI = 1
+ABI = 2
 """What ``levada_abi`` of the library must say; one more with every change of an exported function."""
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _ELF = {"x86_64": 62, "aarch64": 183}

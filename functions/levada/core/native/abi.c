@@ -3,7 +3,7 @@
 /* One more with every change of an exported function: a library of another age is refused when it is loaded. */
 EXPORT int64_t levada_abi(void)
 {
-    return 1;
+    return 2;
 }
 
 /* Of which C this library was made (functions/kernels.py passes it): where the C lies beside, it must be the same. */

@@ -1,0 +1,73 @@
+"""Columns of whole numbers to few bytes and back, each number as its distance from the column's lowest: by the compiled
+kernels, or by numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levada.core import native
+
+Column = tuple[str, int, Any]
+"""(dtype, lowest, bytes) of n numbers; without dtype and bytes where all are the lowest. As they are where they take 8
+bytes, with 0 as the lowest."""
+UNSIGNED = ((0xFF, "|u1"), (0xFFFF, "<u2"), (0xFFFF_FFFF, "<u4"))
+WIDE = "<i8"
+SIZES = {"": 0, "|u1": 1, "<u2": 2, "<u4": 4, WIDE: 8}
+"""Bytes of a number."""
+
+
+def narrowed(columns: Sequence[NDArray[Any]]) -> list[Column]:
+    """Columns of int64 or int32, each of as many as it has."""
+    if (library := native.library()) is not None:
+        from levada.core.native import columns as kernels  # which reads the names of this module
+
+        return kernels.narrowed(library, columns)
+    return in_numpy(columns)
+
+
+def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """What ``narrowed`` was given, one column behind the other: the first ``wide`` ones, and the others.
+
+    Raises ValueError for one that does not hold as many numbers as it should (``lengths``).
+    """
+    if (library := native.library()) is not None:
+        from levada.core.native import columns as kernels
+
+        return kernels.widened(library, columns, lengths, wide)
+    return widened_in_numpy(columns, lengths, wide)
+
+
+def in_numpy(columns: Sequence[NDArray[Any]]) -> list[Column]:
+    """As ``narrowed``."""
+    return [_narrow(values, int(values.min()), int(values.max())) if len(values) else ("", 0, b"") for values in columns]
+
+
+def _narrow(values: NDArray[Any], low: int, high: int) -> Column:
+    if low == high:
+        return ("", low, b"")
+    for most, kind in UNSIGNED:
+        if high - low <= most:
+            return (kind, low, np.subtract(values, low, dtype=np.int64).astype(kind).data)
+    return (WIDE, 0, np.ascontiguousarray(values, WIDE).data)
+
+
+def widened_in_numpy(
+    columns: Sequence[Column], lengths: Sequence[int], wide: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """As ``widened``."""
+    found = np.empty(sum(lengths[:wide]), np.int64), np.empty(sum(lengths[wide:]), np.int32)
+    for out, first, last in ((found[0], 0, wide), (found[1], wide, len(columns))):
+        at = 0
+        for (kind, low, body), n in zip(columns[first:last], lengths[first:last], strict=True):
+            if len(body) != n * SIZES[kind]:
+                raise ValueError(f"column {kind!r}: {len(body)} bytes are not {n} numbers")
+            if kind:
+                np.add(np.frombuffer(body, kind), low, out=out[at : at + n], dtype=out.dtype)
+            else:
+                out[at : at + n] = low
+            at += n
+    return found

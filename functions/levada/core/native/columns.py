@@ -1,0 +1,53 @@
+"""Columns of whole numbers to few bytes and back by the compiled kernels: all columns in one call."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levada.core.narrow import SIZES, Column
+from levada.core.native.addresses import INT32, INT64, address, kernel, ready
+
+_KINDS = {size: kind for kind, size in SIZES.items()}
+_GIVEN, _PACKED = 3, 3
+"""Numbers that the kernels have of a column: given_t, packed_t."""
+
+
+def narrowed(library: ctypes.CDLL, columns: Sequence[NDArray[Any]]) -> list[Column]:
+    """As ``narrow.narrowed``."""
+    k = len(columns)
+    given = array("q")
+    columns = [ready(values, INT32 if values.itemsize == INT32.itemsize else INT64) for values in columns]
+    for values in columns:
+        given.extend((address(values), len(values), values.itemsize))
+    found = array("q", bytes(8 * _PACKED * k))
+    out = np.empty(sum(values.nbytes for values in columns), np.uint8)
+    kernel(library, "levada_narrow", "nppp")(k, given.buffer_info()[0], found.buffer_info()[0], address(out))
+    view = out.data
+    lows, sizes, starts = found[::_PACKED], found[1::_PACKED], found[2::_PACKED]
+    ends = [*starts[1:], starts[-1] + sizes[-1] * len(columns[-1])]
+    return [
+        (_KINDS[size], low, view[start:end]) for low, size, start, end in zip(lows, sizes, starts, ends, strict=True)
+    ]
+
+
+def widened(
+    library: ctypes.CDLL, columns: Sequence[Column], lengths: Sequence[int], wide: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """As ``narrow.widened``."""
+    k = len(columns)
+    bodies = (ctypes.c_char_p * k)(*[body for _, _, body in columns])
+    about = array("q")
+    for (kind, low, body), n in zip(columns, lengths, strict=True):
+        about.extend((n, len(body), low, SIZES[kind]))
+    large, small = np.empty(sum(lengths[:wide]), INT64), np.empty(sum(lengths[wide:]), INT32)
+    given = (k, wide, bodies, about.buffer_info()[0], address(large), address(small))
+    if wrong := kernel(library, "levada_widen", "nnpppp")(*given):
+        kind, _, body = columns[wrong - 1]
+        raise ValueError(f"column {kind!r}: {len(body)} bytes are not {lengths[wrong - 1]} numbers")
+    return large, small
