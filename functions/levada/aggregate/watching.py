@@ -40,20 +40,25 @@ class Alerting:
         )
 
 
+NO_MEMORY, NO_ANOMALIES, NO_ALERTS = (
+    columns.empty(schema) for schema in (anomalies.MEMORY, anomalies.ANOMALY, alerts.ALERT)
+)
+
+
 @dataclass(slots=True)
 class Watched:
     """What a shard remembers of its series, and the findings of its last emission."""
 
-    memory: pa.Table = field(default_factory=lambda: columns.empty(anomalies.MEMORY))
-    open_alerts: pa.Table = field(default_factory=lambda: columns.empty(alerts.ALERT))
-    found: pa.Table = field(default_factory=lambda: columns.empty(anomalies.ANOMALY))
+    memory: pa.Table = field(default_factory=lambda: NO_MEMORY)
+    open_alerts: pa.Table = field(default_factory=lambda: NO_ALERTS)
+    found: pa.Table = field(default_factory=lambda: NO_ANOMALIES)
     """Anomalies among the windows of the outbox."""
-    raised: pa.Table = field(default_factory=lambda: columns.empty(alerts.ALERT))
+    raised: pa.Table = field(default_factory=lambda: NO_ALERTS)
     """Alerts that they have opened or changed."""
 
     def clear(self) -> None:
         """Nothing is to be emitted."""
-        self.found, self.raised = columns.empty(anomalies.ANOMALY), columns.empty(alerts.ALERT)
+        self.found, self.raised = NO_ANOMALIES, NO_ALERTS
 
     def tables(self) -> dict[str, pa.Table]:
         return {name: getattr(self, name) for name in SCHEMAS}

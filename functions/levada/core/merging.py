@@ -11,7 +11,7 @@ from levada.core.groups import Floats, Ints
 from levada.core.parts import REAL, Parts, concat
 from levada.core.partstats import Partials
 from levada.core.records import SERIES
-from levada.core.vectors import ranks_of
+from levada.core.vectors import ranks_of, taken
 
 POSITIONS = ("first_sequence", "last_sequence", "opened")
 """In the order of ``partstats.FIRST``, LAST, OPENED."""
@@ -38,10 +38,12 @@ def _merged(whole: Parts, before: int) -> Parts:
     texts = whole.texts
     error = _error(whole, group, n)
     known = None if (error > 0).all() else (error > 0)[group]
-    ranks = np.stack([ranks_of(texts[name]) for name in POSITIONS])
+    ranks = np.empty((len(POSITIONS), len(whole)), np.int32)
+    for row, name in zip(ranks, POSITIONS, strict=True):
+        row[:] = ranks_of(texts[name])
     found = partstats.merged(Partials(group, whole.whole, whole.real, ranks, whole.bins, known, before), n)
     found.real[REAL.index("bin_error")] = error
-    named = {name: texts[name].take(found.one) for name in SERIES}
+    named = taken({name: texts[name] for name in SERIES}, found.one, n)
     picked = zip(POSITIONS, (found.first, found.last, found.opener), strict=True)
     named |= {name: texts[name].take(at) for name, at in picked}
     return Parts(found.whole, found.real, named, found.bins, distinct.merged(whole.sketches, group, n))

@@ -115,12 +115,11 @@ def _characters(texts: pa.Array, ascending: bool) -> _Texts:
 
 
 def _texts(n: int, stored: list[Any], codes: Iterator[NDArray[np.int32]]) -> dict[str, Coded]:
-    """Columns of n texts; those that have the same texts share a dictionary."""
-    found = {}
-    known: dict[Any, pa.Array] = {}
+    """Columns of n texts; one that has the same texts as the one before shares its dictionary."""
+    found, last, texts = {}, (b"", b""), _array(0, b"", b"")
     for name, (column, count, ends, characters, ascending) in zip(TEXTS, stored, strict=True):
-        if (texts := known.get((ends, characters))) is None:
-            texts = known[ends, characters] = _array(count, ends, characters)
+        if (ends, characters) != last:
+            last, texts = (ends, characters), _array(count, ends, characters)
         if not count:
             found[name] = Coded(np.full(n, -1, np.int32), texts)
         else:

@@ -14,7 +14,7 @@ from levada.core import bins, columns
 from levada.core.bins import Bins
 from levada.core.groups import Floats, Ints
 from levada.core.records import SERIES, TEXT, TIME
-from levada.core.vectors import Coded, coded, flat, joined, to_arrow, to_numpy
+from levada.core.vectors import Coded, arrays, coded, flat, joined, taken, to_arrow, to_numpy
 
 PARTIAL = pa.schema(
     [
@@ -102,37 +102,25 @@ class Parts:
 
     def table(self) -> pa.Table:
         """PARTIAL rows."""
-        arrays: dict[str, Any] = {name: text.array() for name, text in self.texts.items()}
-        arrays |= dict(zip(("bin_keys", "bin_counts"), self.bins.to_arrow(), strict=True))
-        arrays["distinct_sketch"] = self.sketches
-        valued = bool(self["count"].all())  # then every window has a first and a last time
-        holes = [not valued] * len(WHOLE) + np.logical_or.reduce(np.isnan(self.real), axis=1).tolist()
-        rows = zip((*WHOLE, *REAL), (*self.whole, *self.real), holes, strict=True)
-        for name, row, nulls in rows:
-            kind, dtype = _TYPES[name]
-            arrays[name] = to_arrow(row, kind) if nulls else _plain(row, kind, dtype)
-        return pa.Table.from_arrays([arrays[name] for name in _TYPES], schema=PARTIAL)
+        found: dict[str, Any] = {**arrays(self.texts), "distinct_sketch": self.sketches}
+        found["bin_keys"], found["bin_counts"] = self.bins.to_arrow()
+        valued = bool(self.whole[0].all())  # a window with values (count) has a first and a last time
+        found |= _numbers(self.whole, WHOLE, [not valued] * len(WHOLE))
+        found |= _numbers(self.real, REAL, np.logical_or.reduce(np.isnan(self.real), axis=1).tolist())
+        return pa.Table.from_arrays([found[name] for name in _TYPES], schema=PARTIAL)
 
     def take(self, at: Ints) -> Parts:
         """Those at these places; views where they stand in one piece."""
-        if len(at) and int(at[-1]) - int(at[0]) + 1 == len(at) and (at[1:] > at[:-1]).all():
+        n = len(at)
+        if n and int(at[-1]) - int(at[0]) + 1 == n and (at[1:] > at[:-1]).all():
             return self._piece(int(at[0]), int(at[-1]) + 1)
-        return Parts(
-            self.whole[:, at],
-            self.real[:, at],
-            {name: text.take(at) for name, text in self.texts.items()},
-            self.bins.take(at),
-            self.sketches.take(pa.array(at)),
-        )
+        texts, sketches = taken(self.texts, at, n), self.sketches.take(pa.array(at))
+        return Parts(self.whole[:, at], self.real[:, at], texts, self.bins.take(at), sketches)
 
     def _piece(self, start: int, end: int) -> Parts:
-        return Parts(
-            self.whole[:, start:end],
-            self.real[:, start:end],
-            {name: text.piece(start, end) for name, text in self.texts.items()},
-            self.bins.piece(start, end),
-            self.sketches[start:end],
-        )
+        at = slice(start, end)
+        texts = taken(self.texts, at, end - start)
+        return Parts(self.whole[:, at], self.real[:, at], texts, self.bins.piece(start, end), self.sketches[at])
 
     def ends_us(self) -> Ints:
         """End of each window, microseconds since 1970."""
@@ -140,9 +128,20 @@ class Parts:
         return found
 
 
-def _plain(values: NDArray[Any], kind: pa.DataType, dtype: Any) -> pa.Array:
-    """Numbers of which none stands for null."""
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values, dtype))])
+def _numbers(block: NDArray[Any], names: Sequence[str], holes: Sequence[bool]) -> dict[str, pa.Array]:
+    """Rows of a block as columns of PARTIAL; holes: where some numbers may stand for null."""
+    n = block.shape[1]
+    memory = [None, pa.py_buffer(block if block.flags.c_contiguous else np.ascontiguousarray(block))]
+    found = {}
+    for place, (name, nulls) in enumerate(zip(names, holes, strict=True)):
+        kind, dtype = _TYPES[name]
+        if nulls:
+            found[name] = to_arrow(block[place], kind)
+        elif dtype is not None:
+            found[name] = to_arrow(block[place].astype(dtype), kind)
+        else:
+            found[name] = pa.Array.from_buffers(kind, n, memory, 0, place * n)
+    return found
 
 
 def concat(parts: Sequence[Parts]) -> Parts:
@@ -170,8 +169,8 @@ def conform(table: pa.Table) -> pa.Table:
         "distinct_sketch": pa.nulls(n, pa.binary()),
     }
     there = set(table.schema.names)
-    arrays = [table[f.name] if f.name in there or f.name not in absent else absent[f.name] for f in PARTIAL]
-    alike = [array if array.type == f.type else _alike(array, f) for array, f in zip(arrays, PARTIAL, strict=True)]
+    given = [table[f.name] if f.name in there or f.name not in absent else absent[f.name] for f in PARTIAL]
+    alike = [array if array.type == f.type else _alike(array, f) for array, f in zip(given, PARTIAL, strict=True)]
     return pa.table(alike, schema=PARTIAL)
 
 

@@ -7,10 +7,12 @@ import pyarrow as pa
 
 from levada.core import distinct, groups, rowstats
 from levada.core.groups import Ints
-from levada.core.parts import Parts
+from levada.core.parts import WHOLE, Parts
 from levada.core.records import SERIES
 from levada.core.rowstats import Asked, Rows, statistics
-from levada.core.vectors import Coded, coded, ranks_of, to_numpy
+from levada.core.vectors import Coded, coded, ranks_of, taken, to_numpy
+
+COUNT = WHOLE.index("count")
 
 
 def of_rows(
@@ -31,18 +33,22 @@ def of_rows(
     codes = None if openers.same else openers.codes
     rows = Rows(group, values, times, ranks_of(sequence), to_numpy(table["row"]), codes)
     found = statistics(rows, n, Asked(width_us, float(quantile_error), watermark_us))
-    named = {name: texts[name].take(found.one) for name in SERIES}
+    named = taken({name: texts[name] for name in SERIES}, found.one, n)
     named["opened"] = (
         openers.take(found.one)
         if found.opened is None
         else Coded(found.opened.astype(np.int32), openers.dictionary, ascending=openers.ascending)
     )
-    named |= {f"{name}_sequence": _picked(sequence, at) for name, at in (("first", found.first), ("last", found.last))}
+    valued = bool(found.whole[COUNT].all())
+    named["first_sequence"], named["last_sequence"] = (_at(sequence, at, valued) for at in (found.first, found.last))
     asked = "distinct" in table.schema.names
     sketches = distinct.of_texts(table["distinct"], group, n) if asked else pa.nulls(n, pa.binary())
     return Parts(found.whole, found.real, named, found.bins, sketches)
 
 
-def _picked(texts: Coded, at: Ints) -> Coded:
-    """Those at these places; none where there is no place (-1)."""
-    return Coded(np.where(at < 0, np.int32(-1), texts.codes[at]), texts.dictionary, ascending=texts.ascending)
+def _at(texts: Coded, at: Ints, everywhere: bool) -> Coded:
+    """Those at these places; none where there is no place (-1), but for everywhere."""
+    codes = texts.codes[at]
+    if not everywhere:
+        codes[at < 0] = -1
+    return Coded(codes, texts.dictionary, ascending=texts.ascending)

@@ -93,21 +93,46 @@ class Coded(NamedTuple):
             return self.constant(len(at), self.dictionary)
         return Coded(self.codes[at], self.dictionary, ascending=self.ascending)
 
-    def piece(self, start: int, end: int) -> Coded:
-        """The texts from one place to another."""
-        return Coded(self.codes[start:end], self.dictionary, self.same, self.ascending)
-
     def array(self) -> pa.DictionaryArray:
         """As Arrow has them."""
-        codes = np.ascontiguousarray(self.codes, np.int32)
-        valid = None
-        if not self.same and (absent := codes < 0).any():
-            codes = np.where(absent, np.int32(0), codes)
-            valid = pa.py_buffer(np.packbits(~absent, bitorder="little"))
-        indices = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
-        return pa.DictionaryArray.from_arrays(indices, self.dictionary, safe=False)
+        return arrays({"": self})[""]
 
 
+def taken(columns: Mapping[str, Coded], at: NDArray[Any] | slice, n: int) -> dict[str, Coded]:
+    """Of each column the texts at these n places."""
+    zeros = _zeros(n)
+    return {
+        name: Coded(zeros, one.dictionary, True, True)
+        if one.same
+        else Coded(one.codes[at], one.dictionary, False, one.ascending)
+        for name, one in columns.items()
+    }
+
+
+def arrays(columns: Mapping[str, Coded]) -> dict[str, pa.DictionaryArray]:
+    """Columns of equally many texts as Arrow has them."""
+    found, zeros = {}, None
+    for name, one in columns.items():
+        if not one.same:
+            indices = _indices(one.codes)
+        elif zeros is None:
+            indices = zeros = _indices(one.codes, valid=True)
+        else:
+            indices = zeros
+        found[name] = pa.DictionaryArray.from_arrays(indices, one.dictionary, safe=False)
+    return found
+
+
+def _indices(codes: NDArray[np.int32], *, valid: bool = False) -> pa.Array:
+    """Of codes, -1 for null; valid: there is none of these."""
+    codes, mask = np.ascontiguousarray(codes, np.int32), None
+    if not valid and (absent := codes < 0).any():
+        codes = np.where(absent, np.int32(0), codes)
+        mask = pa.py_buffer(np.packbits(~absent, bitorder="little"))
+    return pa.Array.from_buffers(_INDEX, len(codes), [mask, pa.py_buffer(codes)])
+
+
+_INDEX = pa.int32()
 _shared = [np.zeros(0, np.int32)]
 
 
@@ -177,7 +202,7 @@ def _counted(start: int, end: int) -> NDArray[np.int32]:
     return found
 
 
-def coded(columns: Iterable[pa.ChunkedArray | pa.Array]) -> Coded:
+def coded(columns: Sequence[pa.ChunkedArray | pa.Array]) -> Coded:
     """Text columns, one below the other, with codes that are equal for equal texts."""
     chunks = [chunk for column in columns for chunk in ([column] if isinstance(column, pa.Array) else column.chunks)]
     chunks = [_encoded(chunk) for chunk in chunks]
