@@ -34,4 +34,20 @@ static inline int64_t collapsed(int64_t n, int64_t most, int64_t *keys, int64_t 
     return most;
 }
 
+/* Places of n things, those of one window together and as they came; ends: where those of each window end. */
+static inline void by_window(int64_t n, int64_t windows, const int64_t *group, int64_t *ends, int32_t *places)
+{
+    for (int64_t g = 0; g < windows; g++)
+        ends[g] = 0;
+    for (int64_t i = 0; i < n; i++)
+        ends[group[i]]++;
+    for (int64_t g = 0, start = 0; g < windows; g++) {
+        int64_t size = ends[g];
+        ends[g] = start;
+        start += size;
+    }
+    for (int64_t i = 0; i < n; i++)
+        places[ends[group[i]]++] = (int32_t)i;
+}
+
 #endif

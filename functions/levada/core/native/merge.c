@@ -37,7 +37,7 @@ static int ordered(const partials_t *in, int64_t i, int64_t j)
 }
 
 /* By heap: few are the rule, and many must not take long. */
-static void settle(const partials_t *in, int64_t *places, int64_t n)
+static void settle(const partials_t *in, int32_t *places, int64_t n)
 {
     for (int64_t start = n / 2, end = n; end > 1;) {
         if (start) {
@@ -65,7 +65,7 @@ static void settle(const partials_t *in, int64_t *places, int64_t n)
 
 /* Sums and moments of one window, by the formula of Chan et al. Means are looked at as what they differ by from the
  * lowest one, so that large ones that hardly differ keep their digits. */
-static void moments(const partials_t *in, const int64_t *places, int64_t n, int64_t total, double *out[REAL], int64_t g)
+static void moments(const partials_t *in, const int32_t *places, int64_t n, int64_t total, double *out[REAL], int64_t g)
 {
     const double *mean = in->real + MEAN * in->parts, *low = in->real + MEAN_LOW * in->parts;
     const double *m2 = in->real + M2 * in->parts, *sum = in->real + SUM * in->parts;
@@ -114,7 +114,7 @@ typedef struct {
 } picks_t;
 
 /* Which partials of a window have its first and its last value, and which opened it. */
-static picks_t pick(const partials_t *in, const int64_t *places, int64_t n)
+static picks_t pick(const partials_t *in, const int32_t *places, int64_t n)
 {
     const int64_t *first_time = in->whole + FIRST_TIME * in->parts;
     const int32_t *opened = in->ranks + OPENED_RANK * in->parts;
@@ -133,7 +133,7 @@ static picks_t pick(const partials_t *in, const int64_t *places, int64_t n)
 }
 
 /* All numbers of window g. */
-static picks_t numbers(const partials_t *in, int64_t *places, int64_t n, int64_t g, int64_t windows, int64_t *whole,
+static picks_t numbers(const partials_t *in, int32_t *places, int64_t n, int64_t g, int64_t windows, int64_t *whole,
                        double *real)
 {
     double *out[REAL], low = in->real[MIN * in->parts + places[0]], high = in->real[MAX * in->parts + places[0]];
@@ -188,7 +188,7 @@ static int64_t joined(bins_t one, int64_t n, bins_t other, int64_t m, bins_t out
 }
 
 /* Bins of one window: the lists of its n partials, which begin at starts, put together. Returns how many. */
-static int64_t together(const int64_t *places, int64_t n, const int64_t *starts, bins_t all, bins_t room, int64_t bins,
+static int64_t together(const int32_t *places, int64_t n, const int64_t *starts, bins_t all, bins_t room, int64_t bins,
                         int64_t most, bins_t out)
 {
     bins_t spare = {room.keys + 2 * bins, room.counts + 2 * bins}, from = all, to = room;
@@ -209,27 +209,11 @@ static int64_t together(const int64_t *places, int64_t n, const int64_t *starts,
     return collapsed(m, most, out.keys, out.counts);
 }
 
-/* Places of the partials, those of one window together; ends: where those of each end. */
-static void together_by_window(int64_t parts, int64_t windows, const int64_t *group, int64_t *ends, int64_t *places)
-{
-    for (int64_t g = 0; g < windows; g++)
-        ends[g] = 0;
-    for (int64_t i = 0; i < parts; i++)
-        ends[group[i]]++;
-    for (int64_t g = 0, start = 0; g < windows; g++) {
-        int64_t size = ends[g];
-        ends[g] = start;
-        start += size;
-    }
-    for (int64_t i = 0; i < parts; i++)
-        places[ends[group[i]]++] = i;
-}
-
 /* parts partials of windows windows (group of each: 0 to windows - 1, none is empty) to
  *   picks[5][windows]: any partial, which has the first value, the last one, the lowest `opened`, how many bins
  *   out_whole[WHOLE][windows], out_real[REAL][windows], out_keys, out_counts (room for all bins)
  * known: which partials' bins count, or null for all. bins: how many there are.
- * room: 2 * parts + 1 + windows + 4 * bins numbers. Returns how many bins there are in the end. */
+ * room: 4 * bins + windows + parts + 1 numbers, and parts of half the size. At most 2^31 parts. Returns how many bins there are in the end. */
 EXPORT int64_t levada_merge(int64_t parts, int64_t windows, const int64_t *group, const int64_t *whole,
                             const double *real, const int32_t *ranks, const int64_t *lengths, int64_t *keys,
                             int64_t *counts, const uint8_t *known, int64_t bins, int64_t most, int64_t *picks,
@@ -237,14 +221,16 @@ EXPORT int64_t levada_merge(int64_t parts, int64_t windows, const int64_t *group
 {
     const partials_t in = {parts, whole, real, ranks};
     const bins_t all = {keys, counts}, scratch = {room, room + bins};
-    int64_t *ends = room + 4 * bins, *places = ends + windows, *starts = places + parts, found = 0;
+    int64_t *ends = room + 4 * bins, *starts = ends + windows, found = 0;
+    int32_t *places = (int32_t *)(starts + parts + 1);
 
-    together_by_window(parts, windows, group, ends, places);
+    by_window(parts, windows, group, ends, places);
     starts[0] = 0;
     for (int64_t i = 0; i < parts; i++)
         starts[i + 1] = starts[i] + lengths[i];
     for (int64_t g = 0, start = 0; g < windows; start = ends[g++]) {
-        int64_t *own = places + start, n = ends[g] - start, held = 0;
+        int32_t *own = places + start;
+        int64_t n = ends[g] - start, held = 0;
         bins_t left = {out_keys + found, out_counts + found};
         picks_t which = numbers(&in, own, n, g, windows, out_whole, out_real);
         if (!known || known[own[0]])

@@ -18,7 +18,7 @@ from levada.core.rowstats import Asked, Rows, Statistics
 from levada.core.vectors import NO_TIME
 
 PICKS = 5
-ROOM_OF_WINDOW = 15
+FEW = 16
 _Column = tuple[NDArray[Any] | None, Any]
 """Numbers, and the type that the kernels read."""
 
@@ -49,10 +49,10 @@ def windows(library: ctypes.CDLL, times: Ints, width_us: int, series: Ints, boun
 def statistics(library: ctypes.CDLL, rows: Rows, n: int, asked: Asked) -> Statistics:
     """As ``rowstats.statistics``."""
     m = len(rows.group)
-    room = np.empty((PICKS + ROOM_OF_WINDOW) * n + 4 * m, INT64)
     whole, real = np.empty((len(WHOLE), n), INT64), np.empty((len(REAL), n))
     keys_at = PICKS * n
     room_at = keys_at + 2 * m
+    room = np.empty(room_at + n + 3 * m + FEW // 2, INT64)
     logs = bins.logarithms(rows.values) if asked.error > 0 else None
     scale = bins.scale_of(asked.error) if asked.error > 0 else (0.0, 0)
     watermark = NO_TIME if asked.watermark_us is None else asked.watermark_us
@@ -82,7 +82,7 @@ def merged(library: ctypes.CDLL, parts: Partials, n: int) -> Merged:
     m, size = len(parts.group), len(parts.bins.keys)
     keys_at = PICKS * n
     room_at = keys_at + 2 * size
-    room = np.empty(room_at + 2 * m + 1 + n + 4 * size, INT64)
+    room = np.empty(room_at + 4 * size + n + m + 1 + (m + 1) // 2, INT64)
     whole, real = np.empty((len(WHOLE), n), INT64), np.empty((len(REAL), n))
     lists = parts.bins
     columns: list[_Column] = [
