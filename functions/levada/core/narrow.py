@@ -14,6 +14,7 @@ from levada.core import native
 Column = tuple[str, int, Any]
 """(dtype, lowest, bytes) of n numbers; without dtype and bytes where all are the lowest. As they are where they take 8
 bytes, with 0 as the lowest."""
+Widened = tuple[NDArray[np.int64], NDArray[np.int32]]
 UNSIGNED = ((0xFF, "|u1"), (0xFFFF, "<u2"), (0xFFFF_FFFF, "<u4"))
 WIDE = "<i8"
 SIZES = {"": 0, "|u1": 1, "<u2": 2, "<u4": 4, WIDE: 8}
@@ -29,7 +30,7 @@ def narrowed(columns: Sequence[NDArray[Any]]) -> list[Column]:
     return in_numpy(columns)
 
 
-def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> Widened:
     """What ``narrowed`` was given, one column behind the other: the first ``wide`` ones, and the others.
 
     Raises ValueError for one that does not hold as many numbers as it should (``lengths``).
@@ -43,7 +44,9 @@ def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> tup
 
 def in_numpy(columns: Sequence[NDArray[Any]]) -> list[Column]:
     """As ``narrowed``."""
-    return [_narrow(values, int(values.min()), int(values.max())) if len(values) else ("", 0, b"") for values in columns]
+    return [
+        _narrow(values, int(values.min()), int(values.max())) if len(values) else ("", 0, b"") for values in columns
+    ]
 
 
 def _narrow(values: NDArray[Any], low: int, high: int) -> Column:
@@ -55,9 +58,7 @@ def _narrow(values: NDArray[Any], low: int, high: int) -> Column:
     return (WIDE, 0, np.ascontiguousarray(values, WIDE).data)
 
 
-def widened_in_numpy(
-    columns: Sequence[Column], lengths: Sequence[int], wide: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def widened_in_numpy(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> Widened:
     """As ``widened``."""
     found = np.empty(sum(lengths[:wide]), np.int64), np.empty(sum(lengths[wide:]), np.int32)
     for out, first, last in ((found[0], 0, wide), (found[1], wide, len(columns))):

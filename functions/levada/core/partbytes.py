@@ -42,7 +42,9 @@ _Texts = tuple[int, Any, Any, bool]
 def to_bytes(parts: Parts) -> bytes:
     """n partials; ``of_bytes`` reads them."""
     numbers = _numbers(parts.real)
-    floats = [np.ascontiguousarray(row, FLOAT).data for row, one in zip(parts.real, numbers, strict=True) if one is None]
+    floats = [
+        np.ascontiguousarray(row, FLOAT).data for row, one in zip(parts.real, numbers, strict=True) if one is None
+    ]
     known: dict[int, _Texts] = {}
     texts = [_text(parts.texts[name], known) for name in TEXTS]
     lists, coded = parts.bins, [codes for codes, _ in texts if codes is not None]
@@ -73,7 +75,9 @@ def of_bytes(data: bytes | memoryview) -> Parts:
     at = len(WHOLE) * n
     lists = Bins(large[at : at + n], large[at + n : at + n + m], large[at + n + m :])
     kept = pa.array(sketches, pa.binary()) if sketches else pa.nulls(n, pa.binary())
-    return Parts(large[:at].reshape(len(WHOLE), n), real, _texts(n, texts, iter(small.reshape(len(coded), n))), lists, kept)
+    return Parts(
+        large[:at].reshape(len(WHOLE), n), real, _texts(n, texts, iter(small.reshape(len(coded), n))), lists, kept
+    )
 
 
 def _numbers(real: Floats) -> list[float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -145,7 +145,7 @@ def _zeros(n: int) -> NDArray[np.int32]:
 
 
 def joined(columns: Sequence[Mapping[str, Coded]]) -> dict[str, Coded]:
-    """The same text columns of several, at least one, one below the other, with codes that are equal for equal texts."""
+    """The same text columns of several (at least one), one below the other; equal texts have equal codes."""
     known: dict[tuple[int, ...], _Union | None] = {}  # columns of one table often share a dictionary
     out = {}
     for name in columns[0]:

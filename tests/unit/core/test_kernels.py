@@ -112,6 +112,23 @@ def test_many_rows_and_bins_beyond_the_most_are_counted_alike(count: int, window
     assert (found.bins.lengths == bins.MAX_BINS).any() == (windows < 10)
 
 
+@compiled
+def test_windows_of_few_and_of_many_values_have_the_same_bins() -> None:
+    """Up to 16 keys are compared each with each, more are sorted: windows of 1 to 40 values, and of none."""
+    dice = np.random.default_rng(1)
+    window = np.repeat(np.arange(41), np.maximum(np.arange(41), 1))
+    values = np.round(dice.normal(0, 3, len(window)), 1)
+    values[window == 0] = np.nan
+    drawn = zip(window, values, *(dice.integers(0, 5, len(window)) for _ in range(4)), strict=True)
+    rows, n = rows_of([tuple(row) for row in drawn])
+
+    found, wanted = (find(rows, n, Asked(WIDTH_US, 0.01, None)) for find in (rowstats.statistics, rowstats.in_numpy))
+
+    same_rows(found, wanted, rows)
+    starts = np.cumsum([0, *found.bins.lengths[1:-1]])
+    np.testing.assert_array_equal(np.add.reduceat(found.bins.counts, starts), range(1, 41))
+
+
 WIDTH_S = st.sampled_from([1, 30, 60, 3600, 86_400])
 TIME = st.integers(-(2**62), 2**62) | st.integers(-5, 5).map(lambda i: i * WIDTH_US) | st.integers(-(10**9), 10**9)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 INT64, INT32, FLOAT64, BOOL = (np.dtype(kind) for kind in ("int64", "int32", "float64", "bool"))
 WORD = 8
-_TYPES = {"n": ctypes.c_int64, "p": ctypes.c_void_p}
+_TYPES: dict[str, Any] = {"n": ctypes.c_int64, "p": ctypes.c_void_p}
 
 
 @cache
@@ -21,23 +21,23 @@ def kernel(library: ctypes.CDLL, name: str, takes: str) -> Callable[..., int]:
     """A function of the library that returns a number.
 
     Args:
-        takes: a letter for each argument, n for a whole number and p for an address (None for none).
+        takes: a letter for each argument, n for a whole number and p for an address (0 for none).
     """
     found = library[name]  # an object of its own: what it takes is said once
     found.restype, found.argtypes = ctypes.c_int64, [_TYPES[letter] for letter in takes]
     return found
 
 
-def ready(values: NDArray[Any] | None, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+def ready(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """As the kernels read them: of this type, in one piece, aligned."""
-    if values is None or (values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned):
+    if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
         return values
     return np.require(values, dtype, ("C", "A"))
 
 
-def address(values: NDArray[Any] | None) -> int | None:
-    """Arrow finds it three times as fast as ``values.ctypes``."""
-    return None if values is None else pa.py_buffer(values).address
+def address(values: NDArray[Any] | None) -> int:
+    """0 for none. Arrow finds it three times as fast as ``values.ctypes``."""
+    return 0 if values is None else int(pa.py_buffer(values).address)
 
 
 def places(room: NDArray[Any], *at: int) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levada.core.narrow import SIZES, Column
+from levada.core.narrow import SIZES, Column, Widened
 from levada.core.native.addresses import INT32, INT64, address, kernel, ready
 
 _KINDS = {size: kind for kind, size in SIZES.items()}
@@ -29,16 +29,11 @@ def narrowed(library: ctypes.CDLL, columns: Sequence[NDArray[Any]]) -> list[Colu
     out = np.empty(sum(values.nbytes for values in columns), np.uint8)
     kernel(library, "levada_narrow", "nppp")(k, given.buffer_info()[0], found.buffer_info()[0], address(out))
     view = out.data
-    lows, sizes, starts = found[::_PACKED], found[1::_PACKED], found[2::_PACKED]
-    ends = [*starts[1:], starts[-1] + sizes[-1] * len(columns[-1])]
-    return [
-        (_KINDS[size], low, view[start:end]) for low, size, start, end in zip(lows, sizes, starts, ends, strict=True)
-    ]
+    packed = zip(found[::_PACKED], found[1::_PACKED], found[2::_PACKED], given[1::_GIVEN], strict=True)
+    return [(_KINDS[size], low, view[start : start + size * n]) for low, size, start, n in packed]
 
 
-def widened(
-    library: ctypes.CDLL, columns: Sequence[Column], lengths: Sequence[int], wide: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def widened(library: ctypes.CDLL, columns: Sequence[Column], lengths: Sequence[int], wide: int) -> Widened:
     """As ``narrow.widened``."""
     k = len(columns)
     bodies = (ctypes.c_char_p * k)(*[body for _, _, body in columns])

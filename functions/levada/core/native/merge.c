@@ -176,13 +176,20 @@ typedef struct {
 static int64_t joined(bins_t one, int64_t n, bins_t other, int64_t m, bins_t out)
 {
     int64_t i = 0, j = 0, found = 0;
-    while (i < n || j < m) {
-        int64_t take = j == m || (i < n && one.keys[i] <= other.keys[j]);
-        int64_t also = j < m && (i == n || other.keys[j] <= one.keys[i]);
-        out.keys[found] = take ? one.keys[i] : other.keys[j];
-        out.counts[found++] = (take ? one.counts[i] : 0) + (also ? other.counts[j] : 0);
+    while (i < n && j < m) { /* which of two keys is less cannot be foretold: no branch */
+        int64_t a = one.keys[i], b = other.keys[j], take = a <= b, also = b <= a;
+        out.keys[found] = take ? a : b;
+        out.counts[found++] = (one.counts[i] & -take) + (other.counts[j] & -also);
         i += take;
         j += also;
+    }
+    for (; i < n; i++) {
+        out.keys[found] = one.keys[i];
+        out.counts[found++] = one.counts[i];
+    }
+    for (; j < m; j++) {
+        out.keys[found] = other.keys[j];
+        out.counts[found++] = other.counts[j];
     }
     return found;
 }

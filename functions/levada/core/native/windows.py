@@ -63,7 +63,7 @@ def statistics(library: ctypes.CDLL, rows: Rows, n: int, asked: Asked) -> Statis
         (rows.times, INT64),
     ]
     columns += [(rows.rank, INT32), (rows.row, INT32), (rows.opened, INT32)]
-    given = [ready(*one) for one in columns]
+    given = [None if values is None else ready(values, dtype) for values, dtype in columns]
     found = kernel(library, "levada_rows", "nn" + 14 * "p")(
         *(m, n),
         *map(address, given),
@@ -93,7 +93,7 @@ def merged(library: ctypes.CDLL, parts: Partials, n: int) -> Merged:
     ]
     columns += [(lists.lengths, INT64), (lists.keys, INT64), (lists.counts, INT64)]
     columns.append((parts.known, BOOL))
-    given = [ready(*one) for one in columns]
+    given = [None if values is None else ready(values, dtype) for values, dtype in columns]
     found = kernel(library, "levada_merge", "nn" + 8 * "p" + "nn" + 6 * "p")(
         *(m, n),
         *map(address, given),
