@@ -42,6 +42,41 @@ def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> Wid
     return widened_in_numpy(columns, lengths, wide)
 
 
+def closed(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, int]:
+    """(numbers without the gap around 0 that none of them lies in; what ``shifted`` opens it by again)"""
+    if (library := native.library()) is not None:
+        from levada.core.native import columns as kernels
+
+        above, below = kernels.gap(library, keys)
+    else:
+        above, below = gap_in_numpy(keys)
+    return shifted(keys, -above, -below), above, below
+
+
+def shifted(keys: NDArray[np.int64], above: int, below: int) -> NDArray[np.int64]:
+    """With so much added to the numbers above 0, and to those below."""
+    if not above and not below:
+        return keys
+    if (library := native.library()) is not None:
+        from levada.core.native import columns as kernels
+
+        return kernels.shifted(library, keys, above, below)
+    return shifted_in_numpy(keys, above, below)
+
+
+def gap_in_numpy(keys: NDArray[np.int64]) -> tuple[int, int]:
+    """How far the numbers above 0 lie from it but for one, and those below; 0 and 0 where all have one sign."""
+    positive, negative = keys[keys > 0], keys[keys < 0]
+    if not len(positive) or not len(negative):
+        return 0, 0
+    return int(positive.min()) - 1, int(negative.max()) + 1
+
+
+def shifted_in_numpy(keys: NDArray[np.int64], above: int, below: int) -> NDArray[np.int64]:
+    """As ``shifted``."""
+    return np.where(keys > 0, keys + above, np.where(keys < 0, keys + below, keys))
+
+
 def in_numpy(columns: Sequence[NDArray[Any]]) -> list[Column]:
     """As ``narrowed``."""
     return [

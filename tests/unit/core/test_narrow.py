@@ -74,3 +74,26 @@ def test_a_column_that_is_cut_is_refused(back: Any, wrong: narrow.Column) -> Non
     for wide in (0, 2):
         with pytest.raises(ValueError, match="bytes are not 3 numbers"):
             back([("|u1", 0, bytes(3)), wrong], [3, 3], wide)
+
+
+KEYS = st.lists(st.integers(-(2**62), 2**62) | st.integers(-300, 300) | st.sampled_from([40_000, -40_000]), max_size=30)
+
+
+@given(KEYS)
+def test_the_gap_around_zero_is_closed_and_opened_again(drawn: list[int]) -> None:
+    keys = np.array(drawn, np.int64)
+
+    some, above, below = narrow.closed(keys)
+
+    assert (above, below) == narrow.gap_in_numpy(keys)
+    np.testing.assert_array_equal(some, narrow.shifted_in_numpy(keys, -above, -below))
+    np.testing.assert_array_equal(narrow.shifted(some, above, below), keys)
+    np.testing.assert_array_equal(np.argsort(some, kind="stable"), np.argsort(keys, kind="stable"))
+    if min(drawn, default=0) < 0 < max(drawn, default=0):
+        assert (some[some > 0].min(), some[some < 0].max()) == (1, -1)
+
+
+def test_keys_of_both_signs_take_no_more_than_the_values_between_them() -> None:
+    some, *_ = narrow.closed(np.array([-37_100, -37_000, 0, 37_000, 37_100]))
+
+    assert some.tolist() == [-101, -1, 0, 1, 101]

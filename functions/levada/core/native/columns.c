@@ -155,3 +155,27 @@ EXPORT int64_t levada_widen(int64_t columns, int64_t wide, const uint8_t *const 
         small += widen4(stored + c, bodies[c], small);
     return 0;
 }
+
+/* How far the numbers above 0 lie from it but for one, and those below: found[2]; 0 where all have one sign. Returns whether
+ * there is such a gap. */
+EXPORT int64_t levada_gap(int64_t n, const int64_t *numbers, int64_t *found)
+{
+    int64_t above = INT64_MAX, below = INT64_MIN;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t number = numbers[i], positive = number > 0 ? number : INT64_MAX, negative = number < 0 ? number : INT64_MIN;
+        above = positive < above ? positive : above;
+        below = negative > below ? negative : below;
+    }
+    int64_t both = above < INT64_MAX && below > INT64_MIN;
+    found[0] = both ? above - 1 : 0;
+    found[1] = both ? below + 1 : 0;
+    return found[0] || found[1];
+}
+
+/* Add to the numbers above 0, and to those below. Returns how many there are. */
+EXPORT int64_t levada_shift(int64_t n, const int64_t *numbers, int64_t above, int64_t below, int64_t *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = numbers[i] + (numbers[i] > 0 ? above : 0) + (numbers[i] < 0 ? below : 0);
+    return n;
+}

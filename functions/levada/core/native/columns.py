@@ -46,3 +46,17 @@ def widened(library: ctypes.CDLL, columns: Sequence[Column], lengths: Sequence[i
         kind, _, body = columns[wrong - 1]
         raise ValueError(f"column {kind!r}: {len(body)} bytes are not {lengths[wrong - 1]} numbers")
     return large, small
+
+
+def gap(library: ctypes.CDLL, keys: NDArray[np.int64]) -> tuple[int, int]:
+    """As ``narrow.gap_in_numpy``."""
+    keys, found = ready(keys, INT64), array("q", (0, 0))
+    kernel(library, "levada_gap", "npp")(len(keys), address(keys), found.buffer_info()[0])
+    return found[0], found[1]
+
+
+def shifted(library: ctypes.CDLL, keys: NDArray[np.int64], above: int, below: int) -> NDArray[np.int64]:
+    """As ``narrow.shifted``."""
+    keys, out = ready(keys, INT64), np.empty(len(keys), INT64)
+    kernel(library, "levada_shift", "npnnp")(len(keys), address(keys), above, below, address(out))
+    return out
