@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from levada.aggregate.held import Held
 from levada.core import columns, reductions
@@ -207,9 +208,11 @@ def last_ends(layers: Sequence[Layer]) -> dict[Stream, int]:
     return found
 
 
-def _streams(parts: Parts) -> tuple[Ints, list[Stream]]:
+def _streams(parts: Parts) -> tuple[NDArray[Any], list[Stream]]:
     """(stream of each partial as a place in the list, streams)"""
     domain, tenant = parts.texts["domain"], parts.texts["tenant"]
+    if domain.same and tenant.same:
+        return domain.codes, [(domain.dictionary[0].as_py(), tenant.dictionary[0].as_py())]
     domains, tenants = domain.dictionary.to_pylist(), tenant.dictionary.to_pylist()
     code = domain.codes.astype(np.int64) * len(tenants) + tenant.codes
     return code, [(one, other) for one in domains for other in tenants]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from levada.core import distinct, groups, partstats, reductions
+from levada.core import distinct, groups, partstats, reductions, rowstats
 from levada.core.groups import Floats, Ints
 from levada.core.parts import REAL, Parts, concat
 from levada.core.partstats import Partials
@@ -15,6 +15,8 @@ from levada.core.vectors import ranks_of, taken
 
 POSITIONS = ("first_sequence", "last_sequence", "opened")
 """In the order of ``partstats.FIRST``, LAST, OPENED."""
+EXACT = 1 << 53
+"""Up to here a float64 holds every whole number, and the kernel of windows reckons with these."""
 
 
 def merged(parts: Sequence[Parts]) -> Parts:
@@ -52,11 +54,11 @@ def _merged(whole: Parts, before: int) -> Parts:
 def _groups(whole: Parts) -> tuple[Ints, int]:
     """(window of each partial, how many windows); windows are numbered by series and start."""
     code, bound = groups.codes_of_series(whole.texts, len(whole))
-    seconds = whole["window_start"] // 1_000_000  # a window starts at a whole one
-    lowest = int(seconds.min())
-    window, count = groups.dense(seconds - lowest, int(seconds.max()) - lowest + 1)
-    code, bound = groups.combine(code, bound, window, count)
-    return groups.dense(code, bound)
+    nothing = np.zeros(len(whole), np.int64)
+    window, count = rowstats.windows(whole["window_start"], 1_000_000, nothing, 1)  # a window starts at a whole second
+    if bound > EXACT:
+        return groups.dense(*groups.combine(code, bound, window, count))
+    return rowstats.windows(code, 1, window, count)  # which numbers by the first and then the second
 
 
 def _error(whole: Parts, group: Ints, n: int) -> Floats:

@@ -204,6 +204,8 @@ def _counted(start: int, end: int) -> NDArray[np.int32]:
 
 def coded(columns: Sequence[pa.ChunkedArray | pa.Array]) -> Coded:
     """Text columns, one below the other, with codes that are equal for equal texts."""
+    if len(columns) == 1 and (only := _constant(columns[0])) is not None:
+        return only
     chunks = [chunk for column in columns for chunk in ([column] if isinstance(column, pa.Array) else column.chunks)]
     chunks = [_encoded(chunk) for chunk in chunks]
     if not chunks:
@@ -223,6 +225,18 @@ def coded(columns: Sequence[pa.ChunkedArray | pa.Array]) -> Coded:
         places = to_numpy(encoded.indices)
         return Coded(np.where(codes < 0, -1, places[codes]).astype(np.int32), encoded.dictionary)
     return Coded(codes, first)
+
+
+def _constant(column: pa.ChunkedArray | pa.Array) -> Coded | None:
+    """A column that has one text in all rows, as most have; None for any other."""
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks != 1:
+            return None
+        column = column.chunk(0)
+    if not isinstance(column, pa.DictionaryArray) or column.null_count:
+        return None
+    texts = column.dictionary
+    return Coded.constant(len(column), texts) if len(texts) == 1 and not texts.null_count else None
 
 
 def is_ascending(texts: pa.Array) -> bool:
