@@ -96,11 +96,6 @@ def _no_replacing_segments() -> Patches:
     return [patch.object(segments._Replacing, "left_of", lambda self, item, rows: rows)]
 
 
-def _no_arriving() -> Patches:
-    """A day is made anew though it holds rows that clean has not committed."""
-    return [patch.object(cut, "_arriving", lambda *_: "")]
-
-
 def _no_open() -> Patches:
     """A day is made anew though some of its windows are open still."""
     return [patch.object(cut, "_open", lambda *_: {})]
@@ -128,7 +123,6 @@ ALL: dict[str, Callable[[], Patches]] = {
     "findings_outbox": _no_findings_in_the_outbox,
     "edition": _no_edition,
     "replacing_segments": _no_replacing_segments,
-    "arriving": _no_arriving,
     "open_days": _no_open,
     "waiting": _no_waiting_for_aggregate,
     "finishing": _no_finishing,

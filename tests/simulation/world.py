@@ -107,6 +107,7 @@ class World:
             name: MemoryStream(name, shards=plan.shards, clock=self.clock.now_s, fail=self.faults.refuses_entry)
             for name in STREAMS
         }
+        self.reshards = plan.reshards
         self.gives_up = plan.gives_up and self.rng.random() < 0.5
         self.queue = Queue()
         self.machines = {name: Machine(self._mapping(name)) for name in STREAMS}
@@ -174,7 +175,7 @@ class World:
     def step(self) -> None:
         """One thing happens, chosen at random among all that could."""
         kinds: dict[str, float] = {"process": 50, "trigger": 20, "deliver": 6, "time": 6, "tick": 2}
-        kinds |= {"timeout": 2 if self.faults.rate else 0, "reshard": 0.5 if self.plan.reshards else 0}
+        kinds |= {"timeout": 2 if self.faults.rate else 0, "reshard": 0.5 if self.reshards else 0}
         kinds |= {"refuse_call": 1, "deploy": 0.5, "redrive": 0.5}
         if self.plan.reprocesses and self.closed:
             kinds |= {"reprocess": 3, "compact": 0.5, "redrive": 2}
@@ -354,7 +355,7 @@ class World:
             self._lull()
         self._storm(self.plan.steps)
         self.faults.rate = 0.0
-        self.plan.reshards = False
+        self.reshards = False
         for _ in range(2000):
             if self._settled():
                 break
