@@ -48,7 +48,7 @@ def highest_co_of_months(place: Place) -> float:
         rollups.from_bytes(blobs.get(blob.key)[0]) for blob in blobs.list(keys.rollup_prefix("air_quality", "1mo"))
     ]
     rows = [row for table in found for row in table.to_pylist()]
-    return max(row["max"] for row in rows if row["metric"] == "co" and row["window_start"].year == 2011)
+    return float(max(row["max"] for row in rows if row["metric"] == "co" and row["window_start"].year == 2011))
 
 
 @pytest.mark.stack
