@@ -55,10 +55,18 @@ def common(
         Path | None,
         typer.Option("--state-dir", help="State folder instead of .levada in the project (LEVADA_STATE_DIR)."),
     ] = None,
+    aws: Annotated[
+        bool,
+        typer.Option(
+            "--aws", help="The stack on AWS, by your environment's credentials and region (LEVADA_PLACE=aws)."
+        ),
+    ] = False,
 ) -> None:
     """Readings and events from raw payloads to exact windows."""
     if state_dir is not None:
         os.environ["LEVADA_STATE_DIR"] = str(state_dir.resolve())
+    if aws:
+        os.environ["LEVADA_PLACE"] = "aws"
 
 
 def register_commands() -> None:

@@ -15,6 +15,7 @@ from levadactl.embedded.state import StackState, demo_dir, load, state_dir
 from levadactl.errors import NotRunningError
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kinesis import KinesisClient
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 STACK_NAME = "levada"
+AWS = "aws"
+PLACE = "LEVADA_PLACE"
+"""Environment variable that says ``aws``: what the option --aws sets."""
 NOT_RUNNING = "no stack is running: levada up"
 
 FUNCTION_OUTPUTS = {
@@ -51,7 +55,7 @@ class Place:
     """One deployed stack. Cheap to make: clients and outputs are fetched when first asked for."""
 
     name: str
-    """The kind of place: ``embedded``, ``localstack``, or ``endpoint`` for whatever AWS_ENDPOINT_URL names."""
+    """The kind of place: ``embedded``, ``localstack``, ``endpoint`` for whatever AWS_ENDPOINT_URL names, or ``aws``."""
     endpoint_url: str
     stack_name: str = STACK_NAME
     region: str = ministack.REGION
@@ -62,11 +66,15 @@ class Place:
 
     @classmethod
     def current(cls) -> Place:
-        """The place that commands talk to: AWS_ENDPOINT_URL if set, else the running embedded stack; the
-        user's own before the demo's.
+        """The place that commands talk to: AWS if the user says so, else AWS_ENDPOINT_URL if set, else the running
+        embedded stack; the user's own before the demo's.
 
         Raises NotRunningError when there is none.
         """
+        if said := os.environ.get(PLACE, "").strip():
+            if said != AWS:
+                raise NotRunningError(f"{PLACE}={said!r}: must be {AWS}, or not be set")
+            return AwsPlace.of_environment()
         folder, found = find_running() or (None, None)
         if found is None:
             named = os.environ.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
@@ -103,18 +111,14 @@ class Place:
         """A boto3 client for this place, made once per service. Proxies and ~/.aws play no part."""
         made = self._clients.get(service)
         if made is None:
-            from botocore.config import Config
-
-            # A function may work for 900 s, and a lost invoke must not be sent twice by the client.
-            config = Config(
-                proxies={},
-                read_timeout=910 if service == "lambda" else 60,
-                retries={"total_max_attempts": 1} if service == "lambda" else {"max_attempts": 3, "mode": "standard"},
-                s3={"addressing_style": "path"},
-                max_pool_connections=32,
-            )
-            made = self._clients[service] = self._session.client(service, endpoint_url=self.endpoint_url, config=config)
+            made = self._clients[service] = self._session.client(service, **self._options(service))
         return made
+
+    def _options(self, service: str) -> dict[str, Any]:
+        from botocore.config import Config
+
+        local = Config(proxies={}, s3={"addressing_style": "path"})
+        return {"endpoint_url": self.endpoint_url, "config": _patience(service).merge(local)}
 
     @cached_property
     def _clients(self) -> dict[str, Any]:
@@ -199,6 +203,52 @@ class Place:
         except KeyError as err:
             known = ", ".join(self.functions) or "none"
             raise NotRunningError(f"no function {role!r} is deployed; there are: {known}") from err
+
+
+@dataclass(frozen=True)
+class AwsPlace(Place):
+    """A stack on AWS: credentials, region and proxies are the environment's, as any AWS tool has them."""
+
+    @classmethod
+    def of_environment(cls) -> AwsPlace:
+        """Raises NotRunningError when AWS_ENDPOINT_URL names another place."""
+        if named := os.environ.get("AWS_ENDPOINT_URL", "").strip():
+            raise NotRunningError(f"--aws: AWS_ENDPOINT_URL={named} is set: unset it, or leave --aws out")
+        return cls(name=AWS, endpoint_url="", stack_name=stack_name())
+
+    @cached_property
+    def _session(self) -> Any:
+        from boto3.session import Session
+
+        return Session()
+
+    def _options(self, service: str) -> dict[str, Any]:
+        return {"config": _patience(service)}
+
+    def child_environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Environment for a child process: as it is, and told to go where this one goes."""
+        return {**(os.environ if base is None else base), PLACE: AWS}
+
+    @property
+    def dead_letters_url(self) -> str:
+        return self._output("DeadLettersUrl")
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the REST API, without a slash at the end."""
+        return self._output("ApiUrl").rstrip("/")
+
+
+def _patience(service: str) -> Config:
+    """A function may work for 900 s, and a lost invoke must not be sent twice by the client."""
+    from botocore.config import Config
+
+    lambda_ = service == "lambda"
+    return Config(
+        read_timeout=910 if lambda_ else 60,
+        retries={"total_max_attempts": 1} if lambda_ else {"max_attempts": 3, "mode": "standard"},
+        max_pool_connections=32,
+    )
 
 
 def find_running(folder: Path | None = None) -> tuple[Path, StackState] | None:

@@ -18,11 +18,12 @@ import pytest
 from levada.core import parquet
 from levadactl import events, generate, verify
 from levadactl.commands.status import lag
+from levadactl.deadletters.aws import ports_of as letters_of
 from levadactl.domains import domain_named
 from levadactl.http import get
 from levadactl.lagging import behind
 from levadactl.loading import Lake, Streams, close_idle_windows
-from levadactl.places import Place, wait_until
+from levadactl.places import AwsPlace, Place, wait_until
 from tests.stack.loads import DOMAIN, load, rows_of
 
 LOCALSTACK = pytest.param("localstack_stack", marks=pytest.mark.localstack, id="localstack")
@@ -232,3 +233,17 @@ def test_the_schedule_closes_windows_that_nothing_more_arrives_for(scheduled: Pl
     assert not closed()
     # A minute without rows makes the shard idle; the schedule looks once a minute.
     assert wait_until(closed, 200, 2)
+
+
+def test_the_tools_work_by_the_environments_own_session(embedded_stack: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B24: what `levada --aws` is, but for the address: default session, no option of ours but patience."""
+    for name, value in embedded_stack.child_environment({}).items():
+        monkeypatch.setenv(name, value)
+    at = AwsPlace(name="aws", endpoint_url="", stack_name=embedded_stack.stack_name)
+
+    assert at.bucket == embedded_stack.bucket
+    assert Streams(at, Lake.of(at)).created_s("raw") == Streams(embedded_stack, Lake.of(embedded_stack)).created_s(
+        "raw"
+    )
+    assert letters_of(at).config.raw_stream == embedded_stack.raw_stream
+    assert lag(at)["status"]["mappings"]
