@@ -35,8 +35,8 @@ def test_clients_are_the_environments_and_go_to_aws() -> None:
         "kinesis": "https://kinesis.eu-central-1.amazonaws.com",
         "lambda": "https://lambda.eu-central-1.amazonaws.com",
     }
-    assert place.client("dynamodb")._request_signer._credentials.access_key == "AKIATEST"
-    assert place.client("lambda").meta.config.retries["total_max_attempts"] == 1
+    url = place.client("s3").generate_presigned_url("get_object", Params={"Bucket": "lake", "Key": "k"})
+    assert "AKIATEST" in url
 
 
 def test_what_is_deployed_is_named_as_the_stack_names_it() -> None:
@@ -55,7 +55,7 @@ def test_children_go_where_this_one_goes() -> None:
 def test_two_places_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
 
-    with pytest.raises(NotRunningError, match="--aws: AWS_ENDPOINT_URL=http://127.0.0.1:4566 is set"):
+    with pytest.raises(NotRunningError, match=r"--aws: AWS_ENDPOINT_URL=http://127\.0\.0\.1:4566 is set"):
         Place.current()
 
 
