@@ -113,7 +113,10 @@ def _ports(world: World, deps: MemoryDeps, name: str, faults: Faults) -> Ports:
     domains = registry.enabled("*")
 
     def roll_up(since: str) -> Mapping[str, Any]:
-        return rollups.make(blobs, calendar, name, lambda: 900.0, since=since).counts()
+        made = rollups.make(blobs, calendar, name, lambda: 900.0, since=since)
+        if made.failures or made.conflicts:  # archive fails then, or the tools see it
+            raise UnavailableError(f"rollups: {made.failures} {made.conflicts}")
+        return made.counts()
 
     def letters() -> str:
         faults.pause()

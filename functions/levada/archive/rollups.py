@@ -143,6 +143,8 @@ class Run:
         self.finished: set[str] = set()
         """Days all of whose gold is known to be in all rollups."""
         self._unsure: set[str] = set()
+        self._unread: set[str] = set()
+        """Days of which something could not be read."""
 
     def merge(self, wanted: Collection[str]) -> None:
         """wanted: days of UTC; those that a rollup needs which is made anew are added."""
@@ -189,7 +191,7 @@ class Run:
                 for key in lacks:
                     one.manifest.add(day, *positions[key])
             self._done.gold += len(tables)
-        if day not in self._unsure:
+        if day not in self._unread:
             for one in into:
                 one.wanting.discard(day)
 
@@ -201,6 +203,7 @@ class Run:
                 try:
                     found[key] = rollups.from_partials(parquet.from_bytes(body))
                 except (pa.ArrowInvalid, KeyError, OSError) as err:
+                    self._unread.add(day)
                     self._fail(day, f"{key} cannot be read: {err}")
         except KeyError as err:
             raise UnavailableError(f"{err}: was deleted while it was read") from err

@@ -16,7 +16,7 @@ from levadactl.deadletters import listing
 from levadactl.deadletters.aws import ports_of as letters_of
 from levadactl.deadletters.letters import AGGREGATE
 from levadactl.loading import Lake
-from levadactl.reprocessing.ports import Ports
+from levadactl.reprocessing.ports import Ports, ReprocessError
 
 if TYPE_CHECKING:
     from levadactl.places import Place
@@ -29,6 +29,8 @@ def ports_of(place: Place, domain: Domain) -> Ports:
 
     def roll_up(since: str) -> Mapping[str, Any]:
         answer = loading.order_archive(place, {"rollups": {"domain": domain.name, "since": since}})
+        if answer["rollups"]["conflicts"] or answer["rollups"]["left"]:
+            raise ReprocessError("days are made anew, and not all of their rollups yet: run it again")
         return {name: answer[name] for name in ("rollups", "kpi")}
 
     return Ports(

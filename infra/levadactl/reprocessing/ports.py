@@ -35,7 +35,7 @@ class Ports:
     waiting: Callable[[], str]
     """Why dead letters must be dealt with first; empty when none may come again."""
     roll_up: Callable[[str], Mapping[str, Any]]
-    """Have rollups made from this day on, and the KPI that follow; their counts."""
+    """Have rollups made from this day on, and the KPI that follow; their counts. Raises when some could not be made."""
 
 
 @dataclass(frozen=True, slots=True)
