@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: S608 - column names are ours, and the database is in memory
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from levada.core.records import SERIES
 from levada.core.retention import Keep
 from levada.core.segments import EMITTED
 from levada.domains.declaration import Domain
-from levada.query.windows import served_windows
 from levada.wiring import SystemClock
 from levadactl import oracle, sources
 from levadactl.compare import Difference, compare, plain, spread
@@ -175,16 +174,6 @@ def _emission(partials: pa.Table, domain: Domain, token: str, generation: int) -
     return mine.append_column("generation", pa.repeat(pa.scalar(generation, pa.int64()), mine.num_rows)).cast(EMITTED)
 
 
-def _served(lake: Lake, domain: Domain, tenants: Sequence[str], pending: pa.Table) -> pa.Table:
-    """What a reader gets from the serving table, with what only checkpoints hold (PARTIAL, merged)."""
-    if pc.all(pc.equal(pending["generation"], OPEN), min_count=0).as_py():
-        read = [served_windows(lake.serving, domain.name, tenant).select(PARTIAL.names) for tenant in tenants]
-        return merge([*read, _partials(pending)])
-    # An outbox is on its way: it may stand in the serving table already, so its partials must be told apart.
-    read = [served_partials(lake, domain, tenant) for tenant in tenants]
-    return merge(_partials(_distinct(pa.concat_tables([*read, pending]))))
-
-
 def served_partials(lake: Lake, domain: Domain, tenant: str) -> pa.Table:
     """Every partial that the serving table holds of a tenant's series, as they were emitted (EMITTED)."""
     tables = [EMITTED.empty_table()]
@@ -193,14 +182,6 @@ def served_partials(lake: Lake, domain: Domain, tenant: str) -> pa.Table:
         found = list(lake.serving.query(segments.window_pk(series)))
         tables.append(segments.emitted(found, series).cast(EMITTED))
     return pa.concat_tables(tables)
-
-
-def _partials(table: pa.Table) -> pa.Table:
-    times = {f.name for f in PARTIAL if pa.types.is_timestamp(f.type)}
-    return pa.table(
-        [(table[f.name].cast(pa.int64()) if f.name in times else table[f.name]).cast(f.type) for f in PARTIAL],
-        schema=PARTIAL,
-    )
 
 
 def _tenants(truth: Truth) -> set[str]:

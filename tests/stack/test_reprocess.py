@@ -92,9 +92,8 @@ def test_the_command_shows_what_a_declaration_would_change(loaded: Place, tmp_pa
         check=False,
     )
 
-    if "wait to come again" in done.stderr:  # dead letters of other tests: the command says so, and does not begin
-        assert done.returncode == 1
-        return
+    if "wait to come again" in done.stderr:
+        pytest.skip("another test of this session has left dead letters, for which the command waits")
     told = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert told["metrics"] == {"co": told["windows"]["changed"]}

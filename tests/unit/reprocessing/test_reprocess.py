@@ -175,7 +175,7 @@ def test_the_last_emission_of_a_shard_is_not_repeated(memory: MemoryDeps) -> Non
     anew(memory)
     gold = {key for key in memory.blobs.objects if key.startswith("gold/")}
 
-    close(memory)  # a process that knows nothing asks whether the last emission is out
+    close()  # a process that knows nothing asks whether the last emission is out
 
     assert {key for key in memory.blobs.objects if key.startswith("gold/")} == gold
     must_be_exact(found, TIGHTER)

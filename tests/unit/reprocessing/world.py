@@ -49,15 +49,13 @@ def load(deps: MemoryDeps, rows: int = 60, *, seed: int = 1) -> Lake:
 def settle(deps: MemoryDeps, records: Sequence[bytes]) -> Lake:
     """The same of any records for the raw stream."""
     found = pipeline.run(deps, records)
-    close(deps)
+    close()
     return found
 
 
-def close(deps: MemoryDeps) -> None:
+def close() -> None:
     """Close all windows, and roll them up."""
-    for domain in (AIR_QUALITY.name,):
-        archive(events.schedule(idle_after_s=0, rollups={"domain": domain}), None)
-    assert deps is not None
+    archive(events.schedule(idle_after_s=0, rollups={"domain": AIR_QUALITY.name}), None)
 
 
 def ports(
