@@ -14,7 +14,7 @@ reader takes each (source, position, row, metric) once, until compaction has set
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -200,6 +200,18 @@ def distinct_events(found: Sequence[tuple[Stored, pa.Table]], made_anew: Sequenc
         by = EVENT_ROW_IDENTITY if any(one.redrive for one in cluster) else EVENT_IDENTITY
         out.append(some[0] if len(some) == 1 else distinct(concat(some), by))
     return out
+
+
+def events_shown(blobs: BlobStore, day: Shown, parse: Callable[[bytes], pa.Table]) -> list[pa.Table]:
+    """The events that count of a day, each once; raises KeyError as ``read_distinct`` does.
+
+    Args:
+        parse: an object's bytes as a table; all of them of one schema.
+    """
+    tables = [parse(body) for body in blobs.get_all([*day.made_anew, *(one.key for one in day.live)])]
+    anew = tables[: len(day.made_anew)]
+    live = zip(day.live, tables[len(anew) :], strict=True)
+    return distinct_events([(one, day.counting(one, rows)) for one, rows in live], anew)
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:

@@ -163,15 +163,11 @@ def _day(blobs: BlobStore, memo: dict[str, Any], domain: Domain, listed: Sequenc
         known[key] = known.pop(key)  # the last that was used goes last
         return known[key]
     try:
-        bodies = list(blobs.get_all([*shown.made_anew, *(one.key for one in shown.live)]))
-        tables = [canonical(parquet.from_bytes(body), domain) for body in bodies]
+        some = lake.events_shown(blobs, shown, lambda body: canonical(parquet.from_bytes(body), domain))
     except KeyError as err:
         raise UnavailableError(f"an object of {listed[0].key.rpartition('/')[0]} was replaced: {err}") from err
     except (pa.ArrowInvalid, OSError) as err:
         raise BadRecordError("object_corrupt", str(err)) from err
-    anew = tables[: len(shown.made_anew)]
-    live = zip(shown.live, tables[len(anew) :], strict=True)
-    some = lake.distinct_events([(one, shown.counting(one, rows)) for one, rows in live], anew)
     some = some or [columns.empty(event_schema(domain))]
     known[key] = rows = pa.concat_tables(some).unify_dictionaries().combine_chunks()
     while len(known) > 1 and sum(one.nbytes for one in known.values()) > MEMO_BYTES:

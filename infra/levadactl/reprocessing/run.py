@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,16 +175,11 @@ def _day(ports: Ports, at: Cut, spill: Spill, date: str, windows: pa.Table, diff
     return day
 
 
-def _rows(ports: Ports, shown: Shown, layer: str) -> Iterator[pa.Table]:
+def _rows(ports: Ports, shown: Shown, layer: str) -> list[pa.Table]:
     """The rows of a day that count, each once."""
     if layer == "silver":
-        yield lake.read_shown(ports.blobs, shown)
-        return
-    bodies = list(ports.blobs.get_all([*shown.made_anew, *(one.key for one in shown.live)]))
-    tables = [parquet.from_bytes(body) for body in bodies]
-    anew = tables[: len(shown.made_anew)]
-    live = zip(shown.live, tables[len(anew) :], strict=True)
-    yield from lake.distinct_events([(one, shown.counting(one, rows)) for one, rows in live], anew)
+        return [lake.read_shown(ports.blobs, shown)]
+    return lake.events_shown(ports.blobs, shown, parquet.from_bytes)
 
 
 def _by_date(windows: pa.Table) -> dict[str, pa.Table]:
