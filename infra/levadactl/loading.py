@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 READERS = 8
 POLL_S = 0.1
-STUCK_S = 120.0
-"""No progress for so long is a failure, seconds."""
+STUCK_S = 180.0
+"""No progress for so long is a failure, seconds. What aggregate could not emit behind its last batch is for archive to
+emit: after a minute without rows, at a tick of which there is one a minute. That much is no failure."""
 TENANT = "default"
 
 Advance = Callable[[float], None]
@@ -121,21 +122,24 @@ class Load:
 
         Raises LoadError when nothing has moved for ``stuck_s`` seconds.
         """
-        watch = _Watch(self.stuck_s, on_state)
+        watch, streams = _Watch(self.stuck_s, on_state), Streams(self.place, self.lake)
         while True:
             ledger = self.lake.ledger(self.domain, self.tenant, self.content)
-            taken = ledger is not None and ledger != known and ledger["done"]
+            awaited = "ingest to load the file"
+            if ledger is not None and ledger != known and ledger["done"]:
+                awaited = streams.awaited()
+                if not awaited:
+                    return ledger
             counts = ledger["counts"] if ledger else {}
-            if taken and ledger is not None and Streams(self.place, self.lake).settled():
-                return ledger
             if ledger is None:
                 self._refused()
             cleaned = self.lake.counters("clean").get(self.domain, Counter())
             merged = self.lake.counters("aggregate").get(self.domain, Counter())
-            watch.see(
+            rows = (
                 f"{counts.get('rows_read', 0)} rows read, {cleaned['rows']} cleaned, "
                 f"{cleaned['quarantined']} quarantined, {merged['rows']} measurements in windows"
             )
+            watch.see(rows, awaited)
             time.sleep(POLL_S)
 
     def _refused(self) -> None:
@@ -151,19 +155,23 @@ class Load:
 class _Watch:
     stuck_s: float
     on_state: Callable[[str], None]
-    last: str = ""
+    last: tuple[str, str] = ("", "")
     since_s: float = 0.0
 
-    def see(self, state: str) -> None:
+    def see(self, state: str, awaited: str) -> None:
         now = time.monotonic()
-        if state != self.last:
-            self.last, self.since_s = state, now
+        if (state, awaited) != self.last:
+            self.last, self.since_s = (state, awaited), now
             self.on_state(state)
         elif now - self.since_s > self.stuck_s:
-            raise LoadError(f"nothing has moved for {self.stuck_s:g} s at: {state}; see `levada status`")
+            raise LoadError(
+                f"nothing has moved for {self.stuck_s:g} s at: {state}; waiting for {awaited}; "
+                "see `levada status` and `levada dlq ls`"
+            )
 
 
 STAGE_OF = (("raw", "clean"), ("clean", "aggregate"))
+UNEMITTED = "windows that have closed to be in gold (archive writes those that aggregate could not)"
 
 
 @dataclass(frozen=True)
@@ -184,7 +192,11 @@ class Streams:
 
     def settled(self) -> bool:
         """True when both streams are read to their ends and what that closed is in gold."""
-        return self.drained() and self._emitted()
+        return not self.awaited()
+
+    def awaited(self) -> str:
+        """What is yet to come before they are settled, in words; empty when nothing is."""
+        return self._unread() or ("" if self._emitted() else UNEMITTED)
 
     def _emitted(self) -> bool:
         """Gold is written last. What a shard of an earlier stream left over is for archive to emit."""
@@ -203,7 +215,13 @@ class Streams:
 
     def drained(self) -> bool:
         """True when each stage has committed the last record of each shard, clean's own output included."""
-        return all(self._read_up(stream, stage) for stream, stage in STAGE_OF)
+        return not self._unread()
+
+    def _unread(self) -> str:
+        for stream, stage in STAGE_OF:
+            if not self._read_up(stream, stage):
+                return f"{stage} to read the {stream} stream to its end"
+        return ""
 
     def _read_up(self, stream: str, stage: str) -> bool:
         kinesis, name = self.place.client("kinesis"), self.names[stream]

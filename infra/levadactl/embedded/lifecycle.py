@@ -197,7 +197,10 @@ def _running(home: Path, port: int | None, say: Say) -> StackState | None:
         return None
     if not ministack.healthy(state.port):
         say("the emulator runs but does not answer: ending it")
-        processes.stop(processes.marked(home), grace_s=2)
+        # By their pids too: a process that is dying has lost its environment, and the mark in it, while it still runs.
+        processes.stop({*state.processes.values(), *processes.marked(home)}, grace_s=2)
+        if state.running():
+            raise StartError(f"the emulator (pid {state.processes['emulator'].pid}) does not answer and does not end")
         return None
     if port not in (None, state.port):
         raise StartError(f"the stack runs on port {state.port} already: `levada down` first to move it to {port}")
