@@ -141,9 +141,20 @@ class Items(Protocol):
     """Items by partition key and sort key, to read; those whose ``expires_at`` (seconds since 1970) is over are not."""
 
     def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+        self,
+        pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        ending_after: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Items of a partition with first <= sk <= last, in order of sk."""
+        """Items of a partition with first <= sk <= last, in order of sk or its reverse.
+
+        Args:
+            ending_after: only those whose ``end`` is greater. It saves what comes back, not what is looked at.
+        """
 
 
 class Tokens(Protocol):

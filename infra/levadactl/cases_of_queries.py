@@ -29,6 +29,12 @@ CASES = (
     ),
     Case(
         "query",
+        "get_latest",
+        "the newest window of each series, open ones too",
+        lambda: rest("GET", "/v1/latest", query={"domain": "air_quality", "open": "true"}),
+    ),
+    Case(
+        "query",
         "get_open_windows",
         "windows to which rows may still come, beside the closed ones",
         lambda: rest("GET", "/v1/windows", query=WINDOWS | {"open": "true"}),

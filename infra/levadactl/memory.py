@@ -176,10 +176,25 @@ class MemoryServingStore:
                 self.put([item])
 
     def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+        self,
+        pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        ending_after: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         self.check()
-        found = sorted(sk for (p, sk), i in self.items.items() if p == pk and first <= sk <= last and self._is_read(i))
+        found = [
+            sk
+            for (p, sk), i in self.items.items()
+            if p == pk
+            and first <= sk <= last
+            and self._is_read(i)
+            and (ending_after is None or i["end"] > ending_after)
+        ]
+        found.sort(reverse=newest_first)
         yield from (dict(self.items[pk, sk]) for sk in found[:limit])
 
     def by_time(

@@ -159,10 +159,8 @@ class FaultyServing:
         for item in items:
             self._faults.call("write newer item", lambda item=item: self._store.put_newer([item]))  # type: ignore[misc]
 
-    def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
-    ) -> Iterator[dict[str, Any]]:
-        yield from self._faults.call("query", lambda: list(self._store.query(pk, first=first, last=last, limit=limit)))
+    def query(self, pk: str, **asked: Any) -> Iterator[dict[str, Any]]:
+        yield from self._faults.call("query", lambda: list(self._store.query(pk, **asked)))
 
     def by_time(
         self,

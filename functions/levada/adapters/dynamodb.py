@@ -75,9 +75,17 @@ class DynamoServingStore:
             return
 
     def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+        self,
+        pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        ending_after: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        return self._query({}, ("pk", "sk"), pk, first, last, limit)
+        how: dict[str, Any] = {"ScanIndexForward": not newest_first}
+        return self._query(how, ("pk", "sk"), pk, first, last, limit, ending_after)
 
     def by_time(
         self,
@@ -92,7 +100,14 @@ class DynamoServingStore:
         return self._query(how, ("list_pk", "list_sk"), list_pk, first, last, limit)
 
     def _query(
-        self, how: dict[str, Any], names: tuple[str, str], pk: str, first: str, last: str, limit: int | None
+        self,
+        how: dict[str, Any],
+        names: tuple[str, str],
+        pk: str,
+        first: str,
+        last: str,
+        limit: int | None,
+        ending_after: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         request: dict[str, Any] = {
             "TableName": self._table,
@@ -107,6 +122,10 @@ class DynamoServingStore:
             },
             **how,
         }
+        if ending_after is not None:
+            request["FilterExpression"] = f"({request['FilterExpression']}) AND #end > :end"
+            request["ExpressionAttributeNames"] = {"#end": "end"}  # the plain word is reserved
+            request["ExpressionAttributeValues"][":end"] = {"N": str(ending_after)}
         left = limit
         while left is None or left > 0:
             if left is not None:

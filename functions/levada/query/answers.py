@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence, Sized
+from typing import Any, Protocol, TypeVar
 
 from aws_lambda_powertools.event_handler import Response
 from pyarrow import Table
@@ -19,6 +19,16 @@ MAX_BODY_BYTES = 4_500_000
 """A function may answer 6 MB, in which every quote of the body counts twice."""
 NEXT = "Levada-Next"
 """Header with the ``since`` of the next page, for answers that have no place for it."""
+
+
+class Rows(Protocol):
+    """A page of any route."""
+
+    @property
+    def rows(self) -> Sized: ...
+
+
+P = TypeVar("P", bound=Rows)
 
 
 def media_type(event: Mapping[str, Any], query: Mapping[str, str]) -> str:
@@ -43,16 +53,35 @@ def paged(
     page: Page, kind: str, name: str, columns: Sequence[str], rows_of: Callable[[Table], list[dict[str, Any]]]
 ) -> Response[str]:
     """A page of rows as JSON under this name, or as CSV with these columns; fewer rows where names are so long."""
-    while True:
-        rows, following = rows_of(page.rows), parameters.cursor(page)
-        headers = {NEXT: following} if following else {}
-        if kind == render.CSV:
-            answer = csv(render.to_csv(rows, columns), headers)
-        else:
-            answer = json(200, {name: rows, "next": following}, headers)
-        if len((answer.body or "").encode()) <= MAX_BODY_BYTES or page.rows.num_rows < 2:
-            return answer
-        page = cut(page.rows, page.rows.num_rows // 2)
+
+    def answer(shown: Page) -> Response[str]:
+        return listing(kind, name, rows_of(shown.rows), columns, parameters.cursor(shown))
+
+    return fitting(page, answer, lambda shown, limit: cut(shown.rows, limit))
+
+
+def listing(
+    kind: str,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    following: str | None,
+    texts: Collection[str] = render.TEXT_COLUMNS,
+) -> Response[str]:
+    """Rows and where the next page begins: JSON under this name, or CSV with these columns."""
+    headers = {NEXT: following} if following else {}
+    if kind == render.CSV:
+        return csv(render.to_csv(rows, columns, texts=texts), headers)
+    return json(200, {name: rows, "next": following}, headers)
+
+
+def fitting(page: P, answer: Callable[[P], Response[str]], cut: Callable[[P, int], P]) -> Response[str]:
+    """The answer with the whole page, or with as much of it as a function may answer: names can be long."""
+    made = answer(page)
+    while len((made.body or "").encode()) > MAX_BODY_BYTES and len(page.rows) > 1:
+        page = cut(page, len(page.rows) // 2)
+        made = answer(page)
+    return made
 
 
 def refused(err: BadRequestError) -> Response[str]:

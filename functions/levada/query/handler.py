@@ -25,7 +25,7 @@ from levada.query.route_kpi import get_kpi
 from levada.query.route_late import get_late
 from levada.query.route_limits import get_limits
 from levada.query.route_rollups import get_rollups
-from levada.query.route_windows import get_series, get_windows
+from levada.query.route_windows import get_latest, get_series, get_windows
 from levada.wiring import deps
 
 Route = Callable[[dict[str, Any]], Response[str]]
@@ -40,6 +40,7 @@ ROUTES: Mapping[str, Route] = {
     "/v1/subjobs": get_subjobs,
     "/v1/kpi": get_kpi,
     "/v1/late": get_late,
+    "/v1/latest": get_latest,
     "/v1/limits": get_limits,
     "/v1/rollups": get_rollups,
     "/v1/series": get_series,

@@ -108,16 +108,25 @@ class WithOpen:
         self._emitted = {shard.token: shard.emitted for shard in read}
 
     def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
+        self,
+        pk: str,
+        *,
+        first: str = "",
+        last: str = "\uffff",
+        newest_first: bool = False,
+        ending_after: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Windows of a series, or the list of series; as of the port."""
-        stored = self._serving.query(pk, first=first, last=last)
+        stored = self._serving.query(pk, first=first, last=last, newest_first=newest_first, ending_after=ending_after)
         if pk.startswith("series#"):
-            found = _once(merge(stored, self._series(pk), key=_sk))
+            own = self._series(pk)
         else:
-            own = sorted(self._own(pk), key=_sk)
-            found = merge((item for item in stored if self._counts(item)), own, key=_sk)
-        yield from islice((item for item in found if first <= item["sk"] <= last), limit)
+            own = [item for item in self._own(pk) if ending_after is None or item["end"] > ending_after]
+            stored = (item for item in stored if self._counts(item))
+        own.sort(key=_sk, reverse=newest_first)
+        found = merge(stored, (item for item in own if first <= item["sk"] <= last), key=_sk, reverse=newest_first)
+        yield from islice(_once(found) if pk.startswith("series#") else found, limit)
 
     def _counts(self, item: dict[str, Any]) -> bool:
         """Whether it was emitted before the reading; a shard that began after it has nothing but its emissions."""
@@ -133,7 +142,7 @@ class WithOpen:
         keys = {key for shard in self._read for part in (shard.outbox, shard.open) for key in part.names.values()}
         streams = {key[:2] for key in keys if segments.series_pk(key[1], key[0]) == pk}
         mine = [dict(zip(SERIES, key, strict=True)) for key in keys if key[:2] in streams]
-        return sorted(({"pk": pk, "sk": segments.series_sk(one), **one} for one in mine), key=_sk)
+        return [{"pk": pk, "sk": segments.series_sk(one), **one} for one in mine]
 
 
 def provisional(windows: pa.Table, read: Sequence[Shard]) -> list[bool]:

@@ -12,7 +12,7 @@ from levada.core.alerts import ALERT
 from levada.core.anomalies import ANOMALY
 from levada.core.instants import instant
 from levada.domains.registry import enabled
-from levada.query import answers, listed, parameters, render
+from levada.query import answers, listed, parameters
 from levada.wiring import deps
 
 ANOMALY_COLUMNS = tuple(ANOMALY.names)
@@ -34,19 +34,12 @@ def _answer(event: dict[str, Any], kind: str, columns: Sequence[str]) -> Respons
     media = answers.media_type(event, query)
     domains, now_us = enabled(d.config.domains_enabled), int(d.clock.now_s() * 1_000_000)
     page = listed.page(d.serving, kind, listed.asked(query, domains, d.config.tenant, now_us))
-    answer = _page(page, kind, media, columns)
-    while len((answer.body or "").encode()) > answers.MAX_BODY_BYTES and len(page.rows) > 1:
-        page = listed.cut(page, len(page.rows) // 2)  # long names: fewer of them fit
-        answer = _page(page, kind, media, columns)
-    return answer
 
+    def answer(shown: listed.Page) -> Response[str]:
+        rows = [{name: _shown(name, row.get(name)) for name in columns} for row in shown.rows]
+        return answers.listing(media, kind, rows, columns, shown.following)
 
-def _page(page: listed.Page, kind: str, media: str, columns: Sequence[str]) -> Response[str]:
-    rows = [{name: _shown(name, row.get(name)) for name in columns} for row in page.rows]
-    headers = {answers.NEXT: page.following} if page.following else {}
-    if media == render.CSV:
-        return answers.csv(render.to_csv(rows, columns), headers)
-    return answers.json(200, {kind: rows, "next": page.following}, headers)
+    return answers.fitting(page, answer, listed.cut)
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -27,16 +27,14 @@ def _answer(event: dict[str, Any], entity_type: str, name: str) -> Response[str]
     domains, now_us = enabled(d.config.domains_enabled), int(d.clock.now_s() * 1_000_000)
     wanted = entities.asked(query, domains, d.config.tenant, now_us, entity_type)
     page, columns = entities.page(d.serving, wanted), entities.columns_of(domains[wanted.domain])
-    while True:
-        headers = {answers.NEXT: page.following} if page.following else {}
+
+    def answer(shown: entities.Page) -> Response[str]:
+        rows: list[dict[str, Any]] = shown.rows
         if kind == render.CSV:
-            rows = [{column: _cell(row.get(column)) for column in columns} for row in page.rows]
-            answer = answers.csv(render.to_csv(rows, columns, texts=frozenset(columns)), headers)
-        else:
-            answer = answers.json(200, {name: page.rows, "next": page.following}, headers)
-        if len((answer.body or "").encode()) <= answers.MAX_BODY_BYTES or len(page.rows) < 2:
-            return answer
-        page = entities.cut(page, len(page.rows) // 2)  # large attributes: fewer of them fit
+            rows = [{column: _cell(row.get(column)) for column in columns} for row in rows]
+        return answers.listing(kind, name, rows, columns, shown.following, texts=frozenset(columns))
+
+    return answers.fitting(page, answer, entities.cut)
 
 
 def _cell(value: Any) -> Any:

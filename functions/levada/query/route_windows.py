@@ -1,4 +1,4 @@
-"""GET /v1/windows and /v1/series: closed windows, and which series there are."""
+"""GET /v1/windows, /v1/latest and /v1/series: windows, the newest of each series, and which series there are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from levada.core.records import SERIES
 from levada.domains.registry import enabled
-from levada.query import answers, open_windows, parameters, render, windows
+from levada.ports import Items
+from levada.query import answers, latest, open_windows, parameters, render, windows
 from levada.wiring import deps
 
 PROVISIONAL = "provisional"
@@ -40,6 +41,25 @@ def get_windows(event: dict[str, Any]) -> Response[str]:
     page = windows.page(open_windows.WithOpen(d.serving, read), selection, limit)
     columns = (*render.WINDOW_COLUMNS, PROVISIONAL)
     return answers.paged(page, kind, "windows", columns, lambda rows: _marked(rows, read, rates))
+
+
+def get_latest(event: dict[str, Any]) -> Response[str]:
+    """With ``open=true`` the newest may be one to which rows still come."""
+    d = deps()
+    query = parameters.given(event, latest.PARAMETERS)
+    kind = answers.media_type(event, query)
+    domains = enabled(d.config.domains_enabled)
+    wanted = latest.asked(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
+    rates = domains[wanted.selection.domain].rates
+    read = open_windows.shards(d.blobs, d.memo) if parameters.with_open(query) else None
+    serving: Items = d.serving if read is None else open_windows.WithOpen(d.serving, read)
+    columns = render.WINDOW_COLUMNS if read is None else (*render.WINDOW_COLUMNS, PROVISIONAL)
+
+    def answer(shown: latest.Page) -> Response[str]:
+        rows = render.windows(shown.rows, rates=rates) if read is None else _marked(shown.rows, read, rates)
+        return answers.listing(kind, "latest", rows, columns, latest.cursor(shown))
+
+    return answers.fitting(latest.page(serving, wanted), answer, latest.cut)
 
 
 def _marked(rows: pa.Table, read: Sequence[open_windows.Shard], rates: Collection[str]) -> list[dict[str, Any]]:

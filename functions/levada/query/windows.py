@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -73,7 +73,7 @@ def series_of(serving: Items, selection: Selection) -> list[dict[str, str]]:
         one = {name: str(item.get(name, "")) for name in SERIES}
         if all(getattr(selection, name) in (None, one[name]) for name in KEY) and selection.takes(one["metric"]):
             found.append(one)
-    return sorted(found, key=_key)
+    return sorted(found, key=key_of)
 
 
 def served_windows(
@@ -125,10 +125,11 @@ def cut(rows: pa.Table, limit: int) -> Page:
     if last != following:
         return Page(rows.slice(0, limit), following)
     row = at.slice(1).to_pylist()[0]
-    return Page(rows.slice(0, limit), following, (*_key(row), row["width_s"]))
+    return Page(rows.slice(0, limit), following, (*key_of(row), row["width_s"]))
 
 
-def _key(row: Mapping[str, str]) -> Key:
+def key_of(row: Mapping[str, str]) -> Key:
+    """KEY of a series, or of one of its windows."""
     return (row["site"], row["unit"], row["series"], row["metric"])
 
 
@@ -153,10 +154,10 @@ def _read(serving: Items, selection: Selection, found: Sequence[Mapping[str, str
 
 def _behind(rows: pa.Table, series: Mapping[str, str], selection: Selection) -> pa.Table:
     """Without the windows that an earlier page had."""
-    if selection.after is None or selection.since_us is None or _key(series) > selection.after[:4]:
+    if selection.after is None or selection.since_us is None or key_of(series) > selection.after[:4]:
         return rows
     told = pc.equal(rows["window_start"].cast(pa.int64()), selection.since_us)
-    if _key(series) == selection.after[:4]:
+    if key_of(series) == selection.after[:4]:
         told = pc.and_(told, pc.less(rows["width_s"], selection.after[4]))
     return rows.filter(pc.invert(told))
 
@@ -178,6 +179,31 @@ def _one_series(serving: Items, series: Mapping[str, str], selection: Selection,
     return _merged(parts)
 
 
+def newest(serving: Items, series: Mapping[str, str], *, selection: Selection) -> pa.Table:
+    """The window of a series that starts last in the range of the selection (WINDOW, one row); no row without one.
+
+    The segment that begins last holds it, or one that goes on behind the beginning of that; both may have revisions of
+    it. Where an edition has replaced some of a day, all of it is read.
+    """
+    since_us, until_us = selection.since_us, selection.until_us
+    pk, (first, last) = segments.window_pk(series), _span(since_us, until_us)
+    begun = next(serving.query(pk, first=first, last=last, newest_first=True, limit=1), None)
+    if begun is None:
+        return columns.empty(WINDOW)
+    start_us = int(begun["start"])
+    day = segments.sort_time(start_us // segments.DAY_US * segments.DAY_US)
+    found = list(serving.query(pk, first=day, last=last, ending_after=start_us))
+    days: Iterable[pa.Table] = [_within(segments.to_partials(found, series), since_us, until_us)]
+    if any("replaces" in item for item in found):
+        days = _days(serving, series, since_us, until_us, newest_first=True)
+    for rows in days:
+        if rows.num_rows:
+            starts = to_numpy(rows["window_start"])
+            merged = _merged([rows.filter(pa.array(starts == starts.max()))])
+            return merged.slice(merged.num_rows - 1)
+    return columns.empty(WINDOW)
+
+
 def _base_range(selection: Selection) -> tuple[int | None, int | None]:
     """Where the base windows start that make up the selected windows, half-open."""
     since_us, until_us, width_us = selection.since_us, selection.until_us, (selection.width_s or 0) * 1_000_000
@@ -187,24 +213,39 @@ def _base_range(selection: Selection) -> tuple[int | None, int | None]:
     return since_us, until_us
 
 
-def _days(serving: Items, series: Mapping[str, str], since_us: int | None, until_us: int | None) -> Iterator[pa.Table]:
+def _days(
+    serving: Items,
+    series: Mapping[str, str],
+    since_us: int | None,
+    until_us: int | None,
+    *,
+    newest_first: bool = False,
+) -> Iterator[pa.Table]:
     """Partials (PARTIAL) that start in ``[since_us, until_us)``, day by day."""
+    first, last = _span(since_us, until_us)
+    found = serving.query(segments.window_pk(series), first=first, last=last, newest_first=newest_first)
+    for _, items in groupby(found, key=lambda item: int(item["start"]) // segments.DAY_US):
+        rows = _within(segments.to_partials(items, series), since_us, until_us)
+        if rows.num_rows:
+            yield rows
+
+
+def _span(since_us: int | None, until_us: int | None) -> tuple[str, str]:
+    """Sort keys between which all segments lie that have windows which start in ``[since_us, until_us)``."""
     first, last = "", "\uffff"
     if since_us is not None and since_us > MIN_US:  # a segment begins within the day of all its windows
         first = segments.sort_time(min(since_us, MAX_US) // segments.DAY_US * segments.DAY_US)
     if until_us is not None and until_us < MAX_US:
         last = segments.sort_time(max(until_us, MIN_US))
-    found = serving.query(segments.window_pk(series), first=first, last=last)
-    for _, items in groupby(found, key=lambda item: int(item["start"]) // segments.DAY_US):
-        rows = segments.to_partials(items, series)
+    return first, last
+
+
+def _within(rows: pa.Table, since_us: int | None, until_us: int | None) -> pa.Table:
+    starts = rows["window_start"].cast(pa.int64())
+    if since_us is not None:
+        rows = rows.filter(pc.greater_equal(starts, since_us))
         starts = rows["window_start"].cast(pa.int64())
-        if since_us is not None:
-            rows = rows.filter(pc.greater_equal(starts, since_us))
-            starts = rows["window_start"].cast(pa.int64())
-        if until_us is not None:
-            rows = rows.filter(pc.less(starts, until_us))
-        if rows.num_rows:
-            yield rows
+    return rows if until_us is None else rows.filter(pc.less(starts, until_us))
 
 
 def _widen(rows: pa.Table, width_s: int) -> pa.Table:

@@ -1,13 +1,14 @@
-"""levada upload, replay, peek, invoke, windows."""
+"""levada upload, replay, peek, invoke, windows, latest."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from levadactl import console
 from levadactl.commands.options import AIR, LimitOption, MetricOption, SeriesOption, SinceOption, UntilOption
 from levadactl.console import JsonOption
 from levadactl.errors import LevadactlError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, NDJSON or Parquet; also .gz, .zst.")]
 ShiftOption = Annotated[
@@ -44,6 +48,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: levada peek --stream clean --from-start --limit 2")(peek)
     app.command(epilog="Example: levada invoke clean events/clean/good_bad_good.json")(invoke)
     app.command(epilog="Example: levada windows --metric co --since 2004-03-10 --until 2004-03-12")(windows)
+    app.command(epilog="Example: levada latest --open --since -1h")(latest)
 
 
 def upload(
@@ -183,7 +188,6 @@ def windows(
     as_json: JsonOption = False,
 ) -> None:
     """Closed windows, and the open ones if wanted, over the HTTP API, as any client gets them."""
-    from levadactl.charts import number
     from levadactl.http import get
     from levadactl.places import Place
 
@@ -191,14 +195,41 @@ def windows(
     query |= {"width": None if width is None else str(width), "limit": str(limit)}
     query |= {"open": "true"} if with_open else {}
     found = get(Place.current().api_url, "/v1/windows", {k: v for k, v in query.items() if v is not None})
+    console.answer(found, as_json=as_json, human=None if as_json else _table(found["windows"], with_open))
+
+
+def latest(
+    domain: DomainOption = AIR,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    series: SeriesOption = None,
+    metric: MetricOption = None,
+    with_open: Annotated[bool, typer.Option("--open", help="Also windows to which rows may still come.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000, help="How many series.")] = 100,
+    after: Annotated[str | None, typer.Option("--after", help="The next of the page before.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The newest window of each series, over the HTTP API; --since leaves out series that have none since."""
+    from levadactl.http import get
+    from levadactl.places import Place
+
+    query = {"domain": domain, "since": since, "until": until, "series": series, "metric": metric, "after": after}
+    query |= {"limit": str(limit), "open": "true" if with_open else None}
+    found = get(Place.current().api_url, "/v1/latest", {k: v for k, v in query.items() if v is not None})
+    console.answer(found, as_json=as_json, human=None if as_json else _table(found["latest"], with_open))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], with_open: bool) -> RenderableType:
+    """Windows for people."""
+    from levadactl.charts import number
+
     names = ("count", "missing", "min", "mean", "max", "success_rate")
-    human = console.table(
+    return console.table(
         "",
         ["start", "series", "metric", *names, *(["still"] if with_open else [])],
         [
             [row["start"], row["series"], row["metric"], *(number(row[name]) for name in names)]
             + (["open" if row["provisional"] else "closed"] if with_open else [])
-            for row in found["windows"]
+            for row in rows
         ],
     )
-    console.answer(found, as_json=as_json, human=None if as_json else human)

@@ -132,10 +132,12 @@ class Pages:
 
     def __init__(self, expires: list[int | None]) -> None:
         self._expires, self.asked = expires, 0
+        self.forward: bool | None = None
 
     def query(self, **request: Any) -> dict[str, Any]:
         assert request["FilterExpression"] == "attribute_not_exists(expires_at) OR expires_at > :now"
         self.asked += 1
+        self.forward = request["ScanIndexForward"]
         at = int(request.get("ExclusiveStartKey", {"n": {"N": "0"}})["n"]["N"])
         expires, now = self._expires[at], int(request["ExpressionAttributeValues"][":now"]["N"])
         items = [{"pk": {"S": "a"}, "sk": {"S": str(at)}}] if expires is None or expires > now else []
@@ -150,3 +152,15 @@ def test_a_page_that_the_filter_has_emptied_is_not_the_last(limit: int | None, f
 
     assert [item["sk"] for item in store.query("a", limit=limit)] == found
     assert table.asked == asked
+
+
+def test_the_table_is_asked_for_the_order_that_is_wanted() -> None:
+    table = Pages([None])
+    store = DynamoServingStore(table, "serving", lambda: 100.0)  # type: ignore[arg-type]
+
+    orders = []
+    for newest_first in (False, True):
+        list(store.query("a", newest_first=newest_first))
+        orders.append(table.forward)
+
+    assert orders == [True, False]

@@ -1,4 +1,4 @@
-"""levada anomalies, alerts, late ls and windows --open as they are called; the API is in memory."""
+"""levada anomalies, alerts, late ls, latest and windows --open as they are called; the API is in memory."""
 
 from __future__ import annotations
 
@@ -55,6 +55,22 @@ def test_open_windows_are_shown_as_such(here: MemoryDeps, capsys: pytest.Capture
 
     assert [row["provisional"] for row in rows][-3:] == [False, True, True]
     assert "closed" in human(capsys, "windows --metric co --open")
+
+
+def test_the_newest_window_of_each_series(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
+    """D19, E10."""
+    aggregate(here, published([30, 31], n=200), first=200)
+
+    closed, both = (answer(capsys, f"latest {options}")["latest"] for options in ("", "--open --since 2004-03-11"))
+    page = answer(capsys, "latest --limit 12")
+    (rest,) = answer(capsys, f"latest --after {page['next']}")["latest"]
+
+    assert len(closed) == len(both) == 13
+    assert [row["metric"] for row in closed] == sorted(row["metric"] for row in both)
+    assert {row["provisional"] for row in both} == {True}
+    assert {row["start"] for row in both} == {"2004-03-12T01:00:00Z"}
+    assert rest == closed[12]
+    assert "closed" not in human(capsys, "latest --open --metric co")
 
 
 @pytest.mark.usefixtures("here")

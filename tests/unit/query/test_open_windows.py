@@ -103,13 +103,11 @@ class Between:
     def __init__(self, memory: MemoryDeps, happens: Any) -> None:
         self._memory, self._happens = memory, happens
 
-    def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
-    ) -> Iterator[dict[str, Any]]:
+    def query(self, pk: str, **asked: Any) -> Iterator[dict[str, Any]]:
         if pk.startswith("windows#") and self._happens:
             happens, self._happens = self._happens, None
             happens()
-        return self._memory.serving.query(pk, first=first, last=last, limit=limit)
+        return self._memory.serving.query(pk, **asked)
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.booleans(), st.booleans())

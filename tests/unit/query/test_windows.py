@@ -158,10 +158,8 @@ class CountingStore(MemoryServingStore):
 
     taken = 0
 
-    def query(
-        self, pk: str, *, first: str = "", last: str = "\uffff", limit: int | None = None
-    ) -> Iterator[dict[str, Any]]:
-        for item in super().query(pk, first=first, last=last, limit=limit):
+    def query(self, pk: str, **asked: Any) -> Iterator[dict[str, Any]]:
+        for item in super().query(pk, **asked):
             self.taken += "data" in item
             yield item
 
