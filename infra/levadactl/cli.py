@@ -30,6 +30,7 @@ COMMAND_MODULES = (
     "limits",
     "token",
     "verify",
+    "run",
     "reprocess",
     "retention",
     "dlq",

@@ -95,6 +95,11 @@ def test_a_spike_is_an_anomaly_and_an_alert_that_subscribers_hear_of(embedded_st
     assert (told["alerts"], told["severity"], told["first"][0]["unit"]) == (1, "critical", UNIT)
     windows = levada(place, "windows", "--domain", "telemetry", "--metric", "temperature", "--open", "--limit", "1000")
     assert sum(w["count"] for w in windows["windows"]) == MINUTES
+    for options in ((), ("--open",)):
+        newest = levada(place, "latest", "--domain", "telemetry", "--metric", "temperature", *options)["latest"]
+        assert [w["start"] for w in newest] == [
+            max(w["start"] for w in windows["windows"] if options or not w["provisional"])
+        ]
 
 
 def test_a_notice_reaches_the_topic_with_its_id(embedded_stack: Place) -> None:
