@@ -160,9 +160,25 @@ def test_series_are_listed(memory: MemoryDeps) -> None:
     status, body, _ = get("/v1/series", metric="co")
 
     series = {"domain": "air_quality", "tenant": "default", "site": "", "unit": "", "series": "station-1"}
-    assert (status, json.loads(body)) == (200, {"series": [series | {"metric": "co"}]})
+    assert (status, json.loads(body)) == (200, {"series": [series | {"metric": "co"}], "next": None})
     assert len(json.loads(get("/v1/series")[1])["series"]) == METRICS
-    assert json.loads(get("/v1/series", tenant="other")[1]) == {"series": []}
+    assert json.loads(get("/v1/series", tenant="other")[1]) == {"series": [], "next": None}
+
+
+def test_lists_come_in_pages_and_no_answer_is_too_large(memory: MemoryDeps, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(memory, 1)
+    every = json.loads(get("/v1/series")[1])["series"]
+
+    page = json.loads(get("/v1/series", limit="5")[1])
+    _, body, headers = get("/v1/series", after=page["next"], format="csv", limit="5")
+    monkeypatch.setattr(module, "MAX_BODY_BYTES", 1_000)
+    cut = json.loads(get("/v1/series")[1])
+
+    assert (len(every), page["series"]) == (METRICS, every[:5])
+    assert list(csv.DictReader(io.StringIO(body))) == every[5:10]
+    assert json.loads(get("/v1/series", after=headers["Levada-Next"][0])[1])["series"][0] == every[10]
+    assert 0 < len(cut["series"]) < METRICS
+    assert json.loads(get("/v1/series", after=cut["next"])[1])["series"][0] == every[len(cut["series"])]
 
 
 @pytest.mark.parametrize("case", ["get_windows", "trailing_slash", "unknown_series"])
@@ -208,6 +224,8 @@ def test_a_bad_parameter_is_named_with_what_is_allowed(memory: MemoryDeps) -> No
         ("/v1/windows", {"limti": "5"}, "limti"),
         ("/v1/series", {"since": "-1h"}, "since"),
         ("/v1/series", {"domain": "moon"}, "domain"),
+        *(("/v1/series", {"after": word}, "after") for word in ("x", "W10", "WzFd", "eyJhIjoxfQ", "\u00e9", "bnVsbA")),
+        ("/v1/series", {"after": "WyJhIiwxLjVd"}, "after"),
     ],
 )
 def test_every_refusal_is_a_422(path: str, query: dict[str, str], field: str, memory: MemoryDeps) -> None:

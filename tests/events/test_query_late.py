@@ -59,6 +59,22 @@ def test_what_is_asked_for_is_listed(query: dict[str, str], count: int, memory: 
     assert len(late(**query)) == count
 
 
+def test_pages_follow_each_other(memory: MemoryDeps) -> None:
+    fill(memory)
+    aggregate(memory, published([3], n=4), first=4)
+    every, found = late(), []
+    after: dict[str, str] = {}
+    while True:
+        answer = json.loads(get("/v1/late", limit="4", **after)[1])
+        found += answer["late"]
+        if answer["next"] is None:
+            break
+        after = {"after": answer["next"]}
+
+    assert found == every
+    assert len(found) == METRICS
+
+
 def test_csv_on_request(memory: MemoryDeps) -> None:
     fill(memory)
 
@@ -67,7 +83,9 @@ def test_csv_on_request(memory: MemoryDeps) -> None:
     assert [row["beyond"] for row in csv.DictReader(io.StringIO(body))] == ["2"]
 
 
-@pytest.mark.parametrize(("query", "field"), [({"rule": "we1"}, "rule"), ({"since": "soon"}, "since")])
+@pytest.mark.parametrize(
+    ("query", "field"), [({"rule": "we1"}, "rule"), ({"since": "soon"}, "since"), ({"after": "x"}, "after")]
+)
 def test_a_bad_parameter_is_a_422(query: dict[str, str], field: str, memory: MemoryDeps) -> None:
     status, body, _ = get("/v1/late", **query)
 
@@ -77,7 +95,7 @@ def test_a_bad_parameter_is_a_422(query: dict[str, str], field: str, memory: Mem
 def test_the_event_file_answers(memory: MemoryDeps) -> None:
     status, body, _ = parts(handler(load_event("query/get_late"), Context()))
 
-    assert (status, json.loads(body)) == (200, {"late": []})
+    assert (status, json.loads(body)) == (200, {"late": [], "next": None})
 
 
 def test_open_windows_are_asked_for(memory: MemoryDeps) -> None:

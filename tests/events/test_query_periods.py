@@ -127,6 +127,9 @@ def test_limits_are_listed_by_kind_and_metric(rolled: MemoryDeps) -> None:
     ]
     assert control == every[:1]
     assert json.loads(get("/v1/limits", metric="nox")[1])["limits"] == []
+    page = json.loads(get("/v1/limits", limit="1")[1])
+    rest = json.loads(get("/v1/limits", limit="1", after=page["next"])[1])
+    assert (page["limits"], rest) == (every[:1], {"limits": every[1:], "next": None})
 
 
 @pytest.mark.parametrize(("path", "n"), [("/v1/rollups", 2 * METRICS), ("/v1/kpi", 2), ("/v1/limits", 2)])
@@ -146,6 +149,7 @@ def test_all_of_them_as_csv(path: str, n: int, rolled: MemoryDeps) -> None:
         ("/v1/kpi", {"period": "1h"}, "period"),
         ("/v1/kpi", {"limit": "10001"}, "limit"),
         ("/v1/limits", {"kind": "soft"}, "kind"),
+        ("/v1/limits", {"after": "WzFd"}, "after"),
         ("/v1/limits", {"domain": "moon"}, "domain"),
     ],
 )

@@ -60,8 +60,8 @@ def noted(partials: Parts, *, highest_us: int, lateness_s: int, now_s: int) -> p
     return pa.table(arrays, schema=LATE)
 
 
-def merge(tables: list[pa.Table], *, most: int = MAX_SERIES) -> pa.Table:
-    """One LATE row per series: at most so many, those with the most late rows, ties by name."""
+def merge(tables: list[pa.Table], *, most: int | None = MAX_SERIES) -> pa.Table:
+    """One LATE row per series: at most so many (None: all), those with the most late rows first, ties by name."""
     tables = [table for table in tables if table.num_rows]
     if not tables:
         return columns.empty(LATE)

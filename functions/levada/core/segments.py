@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, groupby, pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +22,7 @@ from levada.core.item_keys import PARTITION_BYTES, bounded, quoted
 from levada.core.partials import PARTIAL, conform
 from levada.core.records import SERIES, TIME
 from levada.core.retention import Expiry
+from levada.core.vectors import to_numpy
 
 DAY_US = 86_400_000_000
 MAX_DATA_BYTES = 300_000
@@ -176,10 +179,20 @@ def _packed(rows: pa.Table) -> bytes:
     return zlib.compress(json.dumps(columns, separators=(",", ":")).encode(), 6)
 
 
-def _unpacked(data: bytes, series: Mapping[str, str]) -> pa.Table:
-    columns = json.loads(zlib.decompress(data))
+def _unpacked(items: Sequence[Mapping[str, Any]], series: Mapping[str, str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """The partials of these segments (PARTIAL), and how many each of them holds. All at once: a live series has a
+    segment for nearly every window."""
+    read: list[dict[str, list[Any]]] = [json.loads(zlib.decompress(item["data"])) for item in items]
+    tables = [PARTIAL.empty_table()]
+    for names, alike in groupby(read, key=tuple):  # segments of before there were bins have fewer columns
+        some = list(alike)
+        tables.append(_table({name: [*chain.from_iterable(one[name] for one in some)] for name in names}, series))
+    return pa.concat_tables(tables), np.array([len(one["window_start"]) for one in read], np.int64)
+
+
+def _table(columns: dict[str, list[Any]], series: Mapping[str, str]) -> pa.Table:
     n = len(columns["window_start"])
-    if "bin_keys" in columns:  # not in segments of before there were bins
+    if "bin_keys" in columns:
         columns["bin_keys"] = [list(accumulate(steps)) for steps in columns["bin_keys"]]
         columns["distinct_sketch"] = [None if b is None else b64decode(b) for b in columns["distinct_sketch"]]
     columns |= {name: [series[name]] * n for name in SERIES}
@@ -213,8 +226,7 @@ def series_items(partials: pa.Table, expiry: Expiry | None = None) -> list[dict[
 def to_partials(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
     """The partials in a series' segments, as they were emitted (unmerged); those that an edition among the segments
     replaces are left out, so all of a day belong together."""
-    tables = [rows for _, rows in _counting(found, series)]
-    return pa.concat_tables(tables) if tables else pa.Table.from_batches([], schema=PARTIAL)
+    return _counting(list(found), series)[0]
 
 
 EMITTED = pa.schema([*PARTIAL, pa.field("shard", pa.string()), pa.field("generation", pa.int64())])
@@ -223,25 +235,25 @@ EMITTED = pa.schema([*PARTIAL, pa.field("shard", pa.string()), pa.field("generat
 
 def emitted(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
     """The same with who emitted them (EMITTED)."""
-    tables = [EMITTED.empty_table()]
-    for item, rows in _counting(found, series):
-        for name, value in (("shard", pa.scalar(item["shard"])), ("generation", pa.scalar(int(item["generation"])))):
-            rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
-        tables.append(rows)
-    return pa.concat_tables(tables)
-
-
-def _counting(
-    found: Iterable[Mapping[str, Any]], series: Mapping[str, str]
-) -> Iterator[tuple[Mapping[str, Any], pa.Table]]:
-    """Each segment with those of its partials that no edition among the segments replaces."""
     items = list(found)
+    rows, of = _counting(items, series)
+    for name, values in (("shard", [i["shard"] for i in items]), ("generation", [int(i["generation"]) for i in items])):
+        field = EMITTED.field(name)
+        rows = rows.append_column(field, pa.array(values, field.type).take(pa.array(of)))
+    return rows
+
+
+def _counting(items: Sequence[Mapping[str, Any]], series: Mapping[str, str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Those partials of the segments that no edition among them replaces, and which segment each is of."""
+    rows, lengths = _unpacked(items, series)
+    of = np.repeat(np.arange(len(items)), lengths)
     replacing = [_Replacing.of(item) for item in items if "replaces" in item]
-    for item in items:
-        rows = _unpacked(item["data"], series)
-        for one in replacing:
-            rows = one.left_of(item, rows)
-        yield item, rows
+    if not replacing:
+        return rows, of
+    keep, starts = np.ones(rows.num_rows, bool), to_numpy(rows["window_start"])
+    for one in replacing:
+        keep &= ~(one.replaces(items)[of] & (starts >= one.start_us) & (starts < one.end_us))
+    return rows.filter(pa.array(keep)), of[keep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +269,6 @@ class _Replacing:
         told = json.loads(item["replaces"])
         return cls(Edition(number=told["number"], gold=told["gold"]), int(item["start"]), int(item["end"]))
 
-    def left_of(self, item: Mapping[str, Any], rows: pa.Table) -> pa.Table:
-        if not self.edition.replaces_gold(item["shard"], int(item["generation"])):
-            return rows
-        starts = rows["window_start"].cast(pa.int64())
-        return rows.filter(pc.or_(pc.less(starts, self.start_us), pc.greater_equal(starts, self.end_us)))
+    def replaces(self, items: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.bool_]:
+        """Of which segments it replaces what lies in its stretch."""
+        return np.array([self.edition.replaces_gold(i["shard"], int(i["generation"])) for i in items], bool)

@@ -11,9 +11,8 @@ from pyarrow import Table
 from levada.core.access import DeniedError
 from levada.core.errors import BadRequestError, ConfigError, UnavailableError
 from levada.observe import logger
-from levada.query import parameters, render
+from levada.query import keyed, parameters, render, windows
 from levada.query.errors import ParameterError
-from levada.query.windows import Page, cut
 
 MAX_BODY_BYTES = 4_500_000
 """A function may answer 6 MB, in which every quote of the body counts twice."""
@@ -29,6 +28,7 @@ class Rows(Protocol):
 
 
 P = TypeVar("P", bound=Rows)
+R = TypeVar("R", bound=Mapping[str, Any])
 
 
 def media_type(event: Mapping[str, Any], query: Mapping[str, str]) -> str:
@@ -50,14 +50,14 @@ def text(status: int, kind: str, body: str, headers: Mapping[str, str] | None = 
 
 
 def paged(
-    page: Page, kind: str, name: str, columns: Sequence[str], rows_of: Callable[[Table], list[dict[str, Any]]]
+    page: windows.Page, kind: str, name: str, columns: Sequence[str], rows_of: Callable[[Table], list[dict[str, Any]]]
 ) -> Response[str]:
     """A page of rows as JSON under this name, or as CSV with these columns; fewer rows where names are so long."""
 
-    def answer(shown: Page) -> Response[str]:
+    def answer(shown: windows.Page) -> Response[str]:
         return listing(kind, name, rows_of(shown.rows), columns, parameters.cursor(shown))
 
-    return fitting(page, answer, lambda shown, limit: cut(shown.rows, limit))
+    return fitting(page, answer, lambda shown, limit: windows.cut(shown.rows, limit))
 
 
 def listing(
@@ -73,6 +73,15 @@ def listing(
     if kind == render.CSV:
         return csv(render.to_csv(rows, columns, texts=texts), headers)
     return json(200, {name: rows, "next": following}, headers)
+
+
+def listed(page: keyed.Page[R], order: keyed.Order[R], kind: str, name: str, columns: Sequence[str]) -> Response[str]:
+    """A page of a list as JSON under this name, or as CSV with these columns."""
+
+    def answer(shown: keyed.Page[R]) -> Response[str]:
+        return listing(kind, name, shown.rows, columns, keyed.cursor(shown.following))
+
+    return fitting(page, answer, order.cut)
 
 
 def fitting(page: P, answer: Callable[[P], Response[str]], cut: Callable[[P, int], P]) -> Response[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from levada.query.windows import KEY, MAX_US, MIN_US, Page, Place, Selection
 MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
 MAX_WIDTH_S = 366 * 86_400
-SERIES_PARAMETERS = ("domain", "tenant", *KEY, "format")
+SERIES_PARAMETERS = ("domain", "tenant", *KEY, "after", "limit", "format")
 WINDOW_PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "width", "open", "limit", "format")
 YES_OR_NO = {"true": True, "false": False}
 TIMES = (
@@ -103,8 +102,21 @@ def cursor(page: Page) -> str | None:
         return None
     if page.next_place is None:
         return instant(page.next_us)
-    place = json.dumps(page.next_place, ensure_ascii=False, separators=(",", ":")).encode()
-    return f"{instant(page.next_us)}{CURSOR}{base64.urlsafe_b64encode(place).decode().rstrip('=')}"
+    return f"{instant(page.next_us)}{CURSOR}{encoded(page.next_place)}"
+
+
+def encoded(place: Sequence[str | int]) -> str:
+    """A place in a list as a word that may stand in a URL."""
+    text = json.dumps(place, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def decoded(word: str) -> list[str | int]:
+    """The place that was encoded so. Raises ValueError."""
+    place = json.loads(base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True))
+    if not isinstance(place, list) or not all(type(part) in (str, int) for part in place):
+        raise ValueError("a list of texts and whole numbers")
+    return place
 
 
 def domain_named(query: Mapping[str, str], domains: Mapping[str, Domain]) -> str:
@@ -120,15 +132,14 @@ def domain_named(query: Mapping[str, str], domains: Mapping[str, Domain]) -> str
 def _since(text: str | None, now_us: int) -> tuple[int | None, Place | None]:
     if text is None:
         return None, None
-    at, mark, encoded = text.partition(CURSOR)
+    at, mark, word = text.partition(CURSOR)
     us = time_us("since", at, now_us)
     if not mark:
         return us, None
     try:
-        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        site, unit, name, metric, width_s = json.loads(raw)
+        site, unit, name, metric, width_s = decoded(word)
         return us, (str(site), str(unit), str(name), str(metric), int(width_s))
-    except (binascii.Error, ValueError, TypeError) as err:
+    except ValueError as err:
         raise ParameterError("since", text, "a time, or the next of an answer as it was given") from err
 
 

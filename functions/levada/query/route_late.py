@@ -13,12 +13,14 @@ from levada.aggregate import late
 from levada.core.instants import instant
 from levada.core.records import SERIES
 from levada.domains.registry import enabled
-from levada.query import answers, open_windows, parameters, render
-from levada.query.windows import KEY, Selection
+from levada.query import answers, keyed, open_windows, parameters
+from levada.query.windows import KEY, Selection, key_of
 from levada.wiring import deps
 
-PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "limit", "format")
+PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "after", "limit", "format")
 COLUMNS = (*SERIES, "rows", "within", "beyond", "largest_s", "last_time", "since", "last")
+
+ORDER: keyed.Order[dict[str, Any]] = keyed.Order(lambda row: (-row["rows"], *key_of(row)), (int, str, str, str, str))
 
 
 def get_late(event: dict[str, Any]) -> Response[str]:
@@ -27,10 +29,10 @@ def get_late(event: dict[str, Any]) -> Response[str]:
     query = parameters.given(event, PARAMETERS)
     kind = answers.media_type(event, query)
     now_us = int(d.clock.now_s() * 1_000_000)
-    selection, limit = parameters.windows(query, enabled(d.config.domains_enabled), d.config.tenant, now_us)
+    selection, _ = parameters.windows(query, enabled(d.config.domains_enabled), d.config.tenant, now_us)
     tables = [_selected(shard.late, selection) for shard in open_windows.shards(d.blobs, d.memo)]
-    rows = [_shown(row) for row in late.merge(tables, most=limit).to_pylist()]
-    return answers.csv(render.to_csv(rows, COLUMNS)) if kind == render.CSV else answers.json(200, {"late": rows})
+    rows = [_shown(row) for row in late.merge(tables, most=None).to_pylist()]
+    return answers.listed(ORDER.page(rows, query), ORDER, kind, "late", COLUMNS)
 
 
 def _selected(rows: pa.Table, at: Selection) -> pa.Table:

@@ -9,12 +9,16 @@ from aws_lambda_powertools.event_handler import Response
 from levada.core import limits
 from levada.core.limits import ANY, KINDS, PARTS
 from levada.domains.registry import enabled
-from levada.query import answers, parameters, render
+from levada.query import answers, keyed, parameters
 from levada.query.errors import ParameterError
 from levada.wiring import deps
 
-PARAMETERS = ("domain", "tenant", "kind", "metric", "format")
+PARAMETERS = ("domain", "tenant", "kind", "metric", "after", "limit", "format")
 COLUMNS = ("kind", "metric", "site", "unit", "series", "lower", "target", "upper", "from", "until")
+
+PLACE = (*COLUMNS[:5], "from")
+"""Tells limits apart: of two for the same series the periods do not overlap."""
+ORDER: keyed.Order[dict[str, Any]] = keyed.Order(lambda row: tuple(row[name] for name in PLACE), (str,) * len(PLACE))
 
 
 def get_limits(event: dict[str, Any]) -> Response[str]:
@@ -32,6 +36,4 @@ def get_limits(event: dict[str, Any]) -> Response[str]:
         for one in limits.load(d.blobs, selection.domain, selection.tenant).limits
         if kind in (None, one.kind) and query.get("metric") in (None, one.metric)
     ]
-    if answer_kind == render.CSV:
-        return answers.csv(render.to_csv(rows, COLUMNS))
-    return answers.json(200, {"limits": rows})
+    return answers.listed(ORDER.page(sorted(rows, key=ORDER.key), query), ORDER, answer_kind, "limits", COLUMNS)

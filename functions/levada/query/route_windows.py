@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler import Response
 from levada.core.records import SERIES
 from levada.domains.registry import enabled
 from levada.ports import Items
-from levada.query import answers, latest, open_windows, parameters, render, windows
+from levada.query import answers, keyed, latest, open_windows, parameters, render, windows
 from levada.wiring import deps
 
 PROVISIONAL = "provisional"
@@ -23,8 +23,8 @@ def get_series(event: dict[str, Any]) -> Response[str]:
     query = parameters.given(event, parameters.SERIES_PARAMETERS)
     kind = answers.media_type(event, query)
     selection = parameters.series(query, enabled(d.config.domains_enabled), d.config.tenant)
-    rows = windows.series_of(d.serving, selection)
-    return answers.csv(render.to_csv(rows, SERIES)) if kind == render.CSV else answers.json(200, {"series": rows})
+    page = keyed.BY_SERIES.page(windows.series_of(d.serving, selection), query)
+    return answers.listed(page, keyed.BY_SERIES, kind, "series", SERIES)
 
 
 def get_windows(event: dict[str, Any]) -> Response[str]:
@@ -49,17 +49,17 @@ def get_latest(event: dict[str, Any]) -> Response[str]:
     query = parameters.given(event, latest.PARAMETERS)
     kind = answers.media_type(event, query)
     domains = enabled(d.config.domains_enabled)
-    wanted = latest.asked(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
-    rates = domains[wanted.selection.domain].rates
+    selection = latest.asked(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
+    rates = domains[selection.domain].rates
     read = open_windows.shards(d.blobs, d.memo) if parameters.with_open(query) else None
     serving: Items = d.serving if read is None else open_windows.WithOpen(d.serving, read)
     columns = render.WINDOW_COLUMNS if read is None else (*render.WINDOW_COLUMNS, PROVISIONAL)
 
     def answer(shown: latest.Page) -> Response[str]:
         rows = render.windows(shown.rows, rates=rates) if read is None else _marked(shown.rows, read, rates)
-        return answers.listing(kind, "latest", rows, columns, latest.cursor(shown))
+        return answers.listing(kind, "latest", rows, columns, keyed.cursor(shown.following))
 
-    return answers.fitting(latest.page(serving, wanted), answer, latest.cut)
+    return answers.fitting(latest.page(serving, selection, query), answer, latest.cut)
 
 
 def _marked(rows: pa.Table, read: Sequence[open_windows.Shard], rates: Collection[str]) -> list[dict[str, Any]]:

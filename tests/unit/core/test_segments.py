@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from itertools import pairwise
 
 import pyarrow as pa
@@ -117,3 +119,18 @@ def test_an_edition_that_is_too_large_for_an_item_is_cut_and_still_stands_for_it
     assert (anew[0]["start"], anew[-1]["end"]) == (0, DAY_US)
     assert all(one["end"] == other["start"] for one, other in pairwise(anew))
     assert segments.to_partials([*before, *anew], series_named("a")).num_rows == 700
+
+
+def test_segments_of_before_there_were_bins_are_read_beside_those_of_now() -> None:
+    rows: list[Row] = [("a", t, float(t), i) for i, t in enumerate((0, 60, 120))]
+    old, new, last = (next(iter(segments.items(partials([row]), SHARD, i))) for i, row in enumerate(rows))
+    told = json.loads(zlib.decompress(old["data"]))
+    absent = ("bin_keys", "bin_counts", "bin_error", "distinct_sketch", "mean_low")
+    old["data"] = zlib.compress(json.dumps({k: v for k, v in told.items() if k not in absent}).encode())
+
+    found = segments.emitted([new, old, last], series_named("a"))
+
+    assert found.schema.equals(segments.EMITTED)
+    assert found["sum"].to_pylist() == [60.0, 0.0, 120.0]
+    assert found["generation"].to_pylist() == [1, 0, 2]
+    assert [len(keys) for keys in found["bin_keys"].to_pylist()] == [1, 0, 1]
