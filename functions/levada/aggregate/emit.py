@@ -44,8 +44,10 @@ def emit(
     done: Emitted,
     fresh: bool,
     expiry: Expiry | None = None,
-) -> None:
+) -> int:
     """Write the outbox of one committed generation: the serving table first, then gold, its last day at the very end.
+
+    Returns how many closed windows it wrote: none where somebody has.
 
     Args:
         outbox: closed windows (PARTIAL).
@@ -57,14 +59,17 @@ def emit(
         expiry: when its items expire; None for never.
     """
     if done.knows(token, generation):
-        return
+        return 0
+    written = 0
     if latest is not None and latest.num_rows:
         serving.put_newer(list(entities.items(latest, expiry)))
     if outbox.num_rows and (fresh or not _is_there(outbox, token, generation, blobs)):
         if watched is not None and watched.found.num_rows:
             _emit_findings(watched, token, generation, blobs, serving, sink, expiry)
         _emit_windows(outbox, token, generation, blobs, serving, done, expiry)
+        written = outbox.num_rows
     done.generations[token] = generation
+    return written
 
 
 def _is_there(outbox: pa.Table, token: ShardToken, generation: int, blobs: BlobStore) -> bool:

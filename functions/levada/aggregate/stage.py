@@ -143,11 +143,11 @@ def commit(state: AggregateState, etag: str | None, token: ShardToken, deps: Agg
     return etag
 
 
-def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *, fresh: bool = False) -> None:
-    """Emit what the committed state's outbox holds, unless it is known, or seen, to be emitted."""
+def emit_outbox(state: AggregateState, token: ShardToken, deps: AggregateDeps, *, fresh: bool = False) -> int:
+    """Emit what the committed outbox holds, unless it is known, or seen, to be emitted; returns how many windows."""
     if deps.emitted.knows(token, state.generation):  # before the outbox is decoded
-        return
-    emit(
+        return 0
+    return emit(
         state.outbox,
         token,
         state.generation,

@@ -28,7 +28,7 @@ class Idle:
     closed: int = 0
     """Partials that this run closed."""
     emitted: int = 0
-    """Partials that this run wrote to the serving table and gold, those left over by a crash included."""
+    """Partials that this run wrote to the serving table and gold: what it closed, and what a crash had left."""
     skipped: int = 0
     """Shards with something open that are not idle: rows came lately, or another invocation committed first."""
     failures: list[str] = field(default_factory=list)
@@ -71,9 +71,8 @@ def _shard(token: ShardToken, deps: AggregateDeps, idle_after_s: int, done: Idle
         return
     state = AggregateState.from_checkpoint(Checkpoint.from_bytes(body))
     left_over = state.leaving.rows + state.latest.num_rows
-    stage.emit_outbox(state, token, deps)
+    done.emitted += stage.emit_outbox(state, token, deps)
     state.clear_outbox()
-    done.emitted += left_over
     force(state, deps.domains, now_s)
     done.problems += stage.close(state, deps, now_s)
     closed = state.leaving.rows

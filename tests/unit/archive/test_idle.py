@@ -76,7 +76,7 @@ def test_a_replay_of_old_data_closes_entirely() -> None:
 
     done = run(memory)
 
-    assert done.counts() == {"shards": 1, "closed": 2 * METRICS, "emitted": 4 * METRICS, "skipped": 0}
+    assert done.counts() == {"shards": 1, "closed": 2 * METRICS, "emitted": 2 * METRICS, "skipped": 0}
     assert hours(memory) == [0, 1, 2, 3]
     assert len(gold(memory)) == 4 * METRICS
     assert state(memory).open.num_rows == 0
