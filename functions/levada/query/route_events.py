@@ -22,17 +22,16 @@ def get_events(event: dict[str, Any]) -> Response[str]:
     domains = {name: one for name, one in enabled(d.config.domains_enabled).items() if one.events or one.derive}
     wanted = events.asked(query, domains, d.config.tenant, int(d.clock.now_s() * 1_000_000))
     page, columns = events.page(d.blobs, d.memo, wanted), events.columns_of(wanted.domain)
-    while True:
-        rows, headers = events.shown(page.rows), {answers.NEXT: page.following} if page.following else {}
+
+    def answer(shown: events.Page) -> Response[str]:
+        rows = events.shown(shown.rows)
         if kind == render.CSV:
-            plain = [row | {"attributes": _text(row["attributes"])} for row in rows]
-            answer = answers.csv(render.to_csv(plain, columns, texts=frozenset(columns)), headers)
+            rows = [row | {"attributes": _text(row["attributes"])} for row in rows]
         else:
-            finite = [{name: render.finite(value) for name, value in row.items()} for row in rows]
-            answer = answers.json(200, {"events": finite, "next": page.following}, headers)
-        if len((answer.body or "").encode()) <= answers.MAX_BODY_BYTES or len(rows) < 2:
-            return answer
-        page = events.cut(page.rows, len(rows) // 2)  # large attributes: fewer of them fit
+            rows = [{name: render.finite(value) for name, value in row.items()} for row in rows]
+        return answers.listing(kind, "events", rows, columns, shown.following, texts=frozenset(columns))
+
+    return answers.fitting(page, answer, lambda shown, limit: events.cut(shown.rows, limit))
 
 
 def get_event_rollups(event: dict[str, Any]) -> Response[str]:
