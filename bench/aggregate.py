@@ -25,7 +25,7 @@ from bench.aggregate_peers import Windows, dict_batch, dict_closed, dict_windows
 from bench.harness import Subject, Target  # noqa: E402
 from levada.aggregate.layers import Layer, open_parts  # noqa: E402
 from levada.aggregate.state import AggregateState  # noqa: E402
-from levada.aggregate.windowing import Windowed  # noqa: E402
+from levada.aggregate.windowed import Windowed  # noqa: E402
 from levada.core import merging, rowparts  # noqa: E402
 from levada.core.checkpoint import Checkpoint  # noqa: E402
 from levada.core.parts import Parts  # noqa: E402

@@ -1,7 +1,12 @@
-"""The files below events/: one per case, and the README that lists them. Written here, compared by a test."""
+"""The files below events/: one per case, and the README that lists them. A test compares.
+
+``python -m levadactl.eventfiles write`` makes them again; ``check`` says whether they are as built.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from levadactl.cases import CASES
@@ -9,7 +14,7 @@ from levadactl.cases import CASES
 README = """# Event files
 
 One file, one case; the same files feed `levada invoke`, `sam local invoke` and the tests. They are built by
-`infra/levadactl/cases.py`: change the case there, then run `python -m levadactl.events write`.
+`infra/levadactl/cases.py`: change the case there, then run `python -m levadactl.eventfiles write`.
 `levada invoke` runs the real handler on stores in memory and shows what it answers and leaves behind; with
 `--auth REQUIRED` it wants tokens over HTTP, and knows those of the files `token_…`.
 
@@ -62,3 +67,22 @@ def differences(folder: Path) -> list[str]:
 def _there(folder: Path) -> list[str]:
     found = [*folder.glob("*/*.json"), *folder.glob("README.md")]
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def main(argv: Sequence[str]) -> int:
+    """``write [FOLDER]`` or ``check [FOLDER]``; exit status 1 when a file is not as built."""
+    if not argv or argv[0] not in ("write", "check"):
+        print("usage: python -m levadactl.eventfiles write|check [FOLDER]", file=sys.stderr)
+        return 2
+    folder = Path(argv[1]) if len(argv) > 1 else Path("events")
+    if argv[0] == "write":
+        print(f"{write(folder)} files written below {folder}/")
+        return 0
+    found = differences(folder)
+    for line in found:
+        print(line, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

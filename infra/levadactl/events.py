@@ -1,17 +1,12 @@
-"""Build the events that AWS sends, so that no one edits base64 by hand.
-
-``python -m levadactl.events write`` makes the files in events/ again; ``check`` says whether they are as built.
-"""
+"""Build the events that AWS sends, so that no one edits base64 by hand."""
 
 from __future__ import annotations
 
 import base64
 import json
 import struct
-import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -207,24 +202,3 @@ def _request_context(method: str, path: str, resource: str) -> dict[str, Any]:
         "resourcePath": resource,
         "stage": "live",
     }
-
-
-def main(argv: Sequence[str]) -> int:
-    """``write [FOLDER]`` or ``check [FOLDER]``; exit status 1 when a file is not as built."""
-    from levadactl.eventfiles import differences, write
-
-    if not argv or argv[0] not in ("write", "check"):
-        print("usage: python -m levadactl.events write|check [FOLDER]", file=sys.stderr)
-        return 2
-    folder = Path(argv[1]) if len(argv) > 1 else Path("events")
-    if argv[0] == "write":
-        print(f"{write(folder)} files written below {folder}/")
-        return 0
-    found = differences(folder)
-    for line in found:
-        print(line, file=sys.stderr)
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

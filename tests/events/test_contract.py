@@ -34,7 +34,7 @@ every_case = pytest.mark.parametrize("case", cases.CASES, ids=lambda case: f"{ca
 
 
 def test_every_file_is_as_built_and_none_is_superfluous() -> None:
-    assert eventfiles.differences(EVENTS) == [], "run: python -m levadactl.events write"
+    assert eventfiles.differences(EVENTS) == [], "run: python -m levadactl.eventfiles write"
 
 
 @every_case

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from levada.aggregate.windowing import Windowed
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +14,7 @@ from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
 from levada.aggregate.layers import NO_PARTIALS, Layer, Leaving, Stream
 from levada.aggregate.watching import Watched
+from levada.aggregate.windowed import Windowed
 from levada.core import columns
 from levada.core.checkpoint import Checkpoint
 from levada.core.parts import Parts

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.aggregate import derive, late, latest
-from levada.aggregate.layers import Stream
 from levada.aggregate.state import AggregateState
 from levada.aggregate.taking import OPENED, Kind, Taken
+from levada.aggregate.windowed import Windowed
 from levada.core.parts import Parts
 from levada.core.rowparts import of_rows
 from levada.domains.declaration import Domain
-
-
-@dataclass(slots=True)
-class Windowed:
-    """What one batch adds to the state."""
-
-    partials: list[Parts] = field(default_factory=list)
-    latest: list[pa.Table] = field(default_factory=list)
-    late: list[pa.Table] = field(default_factory=list)
-    highest_us: dict[Stream, int] = field(default_factory=dict)
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-    """Domain → rows, undated, late."""
 
 
 def windowed(taken: Taken, state: AggregateState, domains: Mapping[str, Domain], now_s: int) -> Windowed:

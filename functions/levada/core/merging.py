@@ -9,12 +9,12 @@ import numpy as np
 from levada.core import distinct, groups, partstats, reductions, rowstats
 from levada.core.groups import Floats, Ints
 from levada.core.parts import REAL, Parts, concat
-from levada.core.partstats import Partials
 from levada.core.records import SERIES
+from levada.core.statistics import Partials
 from levada.core.vectors import ranks_of, taken
 
 POSITIONS = ("first_sequence", "last_sequence", "opened")
-"""In the order of ``partstats.FIRST``, LAST, OPENED."""
+"""In the order of ``statistics.FIRST``, LAST, OPENED."""
 EXACT = 1 << 53
 """Up to here a float64 holds every whole number, and the kernel of windows reckons with these."""
 

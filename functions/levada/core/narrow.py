@@ -10,22 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levada.core import native
-
-Column = tuple[str, int, Any]
-"""(dtype, lowest, bytes) of n numbers; without dtype and bytes where all are the lowest. As they are where they take 8
-bytes, with 0 as the lowest."""
-Widened = tuple[NDArray[np.int64], NDArray[np.int32]]
-UNSIGNED = ((0xFF, "|u1"), (0xFFFF, "<u2"), (0xFFFF_FFFF, "<u4"))
-WIDE = "<i8"
-SIZES = {"": 0, "|u1": 1, "<u2": 2, "<u4": 4, WIDE: 8}
-"""Bytes of a number."""
+from levada.core.native import columns as kernels
+from levada.core.packed import SIZES, UNSIGNED, WIDE, Column, Widened
 
 
 def narrowed(columns: Sequence[NDArray[Any]]) -> list[Column]:
     """Columns of int64 or int32, each of as many as it has."""
     if (library := native.library()) is not None:
-        from levada.core.native import columns as kernels  # which reads the names of this module
-
         return kernels.narrowed(library, columns)
     return in_numpy(columns)
 
@@ -36,8 +27,6 @@ def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> Wid
     Raises ValueError for one that does not hold as many numbers as it should (``lengths``).
     """
     if (library := native.library()) is not None:
-        from levada.core.native import columns as kernels
-
         return kernels.widened(library, columns, lengths, wide)
     return widened_in_numpy(columns, lengths, wide)
 
@@ -45,8 +34,6 @@ def widened(columns: Sequence[Column], lengths: Sequence[int], wide: int) -> Wid
 def closed(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, int]:
     """(numbers without the gap around 0 that none of them lies in; what ``shifted`` opens it by again)"""
     if (library := native.library()) is not None:
-        from levada.core.native import columns as kernels
-
         above, below = kernels.gap(library, keys)
     else:
         above, below = gap_in_numpy(keys)
@@ -58,8 +45,6 @@ def shifted(keys: NDArray[np.int64], above: int, below: int) -> NDArray[np.int64
     if not above and not below:
         return keys
     if (library := native.library()) is not None:
-        from levada.core.native import columns as kernels
-
         return kernels.shifted(library, keys, above, below)
     return shifted_in_numpy(keys, above, below)
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from levada.core.bins import Bins
 from levada.core.errors import ConfigError
 from levada.core.groups import Floats
-from levada.core.narrow import Column, closed, narrowed, shifted, widened
+from levada.core.narrow import closed, narrowed, shifted, widened
+from levada.core.packed import Column
 from levada.core.parts import REAL, TEXTS, WHOLE, Parts
 from levada.core.vectors import Coded
 

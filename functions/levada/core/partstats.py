@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from levada.core import bins, native, reductions
-from levada.core.bins import Bins
-from levada.core.groups import Flags, Floats, Ints
+from levada.core.native import windows as kernels
 from levada.core.parts import REAL, WHOLE
+from levada.core.statistics import FIRST, LAST, OPENED, Merged, Partials
 
 SETTLING = ("m2", "mean_low", "mean", "sum", "count")
 """What the order of sums is chosen by: all that is summed up."""
 SUMMED = ("count", "missing", "late", "sum")
-FIRST, LAST, OPENED = range(3)
-"""Rows of ``Partials.ranks``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Partials:
-    """m partials of n windows."""
-
-    group: Ints
-    """Window of each, 0 to n - 1; none is empty."""
-    whole: Ints
-    """Columns of ``parts.WHOLE``."""
-    real: Floats
-    """Columns of ``parts.REAL``."""
-    ranks: NDArray[np.int32]
-    """[3, m]: places of the first value's, the last one's and the opener's sequence number among all."""
-    bins: Bins
-    known: Flags | None = None
-    """Whose bins are known, all or none of a window; None for all."""
-    before: int = 0
-    """So many are merged already, and the others may be few beside them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """Of n windows."""
-
-    whole: Ints
-    """Columns of ``parts.WHOLE``."""
-    real: Floats
-    """Columns of ``parts.REAL``; but the bins' error is the caller's."""
-    one: Ints
-    """Any partial of each."""
-    first: Ints
-    """Partial that has the first value of each."""
-    last: Ints
-    opener: Ints
-    """Partial of the lowest position that opened it."""
-    bins: Bins
 
 
 def merged(parts: Partials, n: int) -> Merged:
     """The order of the partials never matters, not even for the last bit of a sum."""
     if (library := native.library()) is not None:
-        from levada.core.native import windows as kernels  # which reads the types of this module
-
         return kernels.merged(library, parts, n)
     return in_numpy(parts, n)
 

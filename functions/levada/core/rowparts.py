@@ -9,7 +9,8 @@ from levada.core import distinct, groups, rowstats
 from levada.core.groups import Ints
 from levada.core.parts import WHOLE, Parts
 from levada.core.records import SERIES
-from levada.core.rowstats import Asked, Rows, statistics
+from levada.core.rowstats import statistics
+from levada.core.statistics import Asked, Rows
 from levada.core.vectors import Coded, coded, ranks_of, taken, to_numpy
 
 COUNT = WHOLE.index("count")

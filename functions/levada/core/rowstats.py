@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from levada.core import bins, groups, native, reductions
-from levada.core.bins import Bins
-from levada.core.groups import Floats, Ints
+from levada.core.groups import Ints
+from levada.core.native import windows as kernels
 from levada.core.parts import REAL, WHOLE
+from levada.core.statistics import Asked, Rows, Statistics
 from levada.core.vectors import NO_TIME
 
 ABSENT = {"min": np.nan, "max": np.nan, "mean": np.nan, "first": np.nan, "last": np.nan}
 ABSENT |= {"first_time": NO_TIME, "last_time": NO_TIME, "first_row": -1, "last_row": -1}
 """What stands in a window without a value where that is not 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows that stand in n windows."""
-
-    group: Ints
-    """Window of each, 0 to n - 1; none is empty."""
-    values: Floats
-    """NaN for none."""
-    times: Ints
-    """Microseconds since 1970."""
-    rank: NDArray[np.int32]
-    """Place of the sequence number among all."""
-    row: NDArray[np.int32]
-    opened: NDArray[np.int32] | None
-    """A code of each, of which a window keeps the lowest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is wanted of the windows."""
-
-    width_us: int
-    """Of the windows, which are aligned to the epoch."""
-    error: float
-    """Relative, of the quantiles; 0 for no bins."""
-    watermark_us: int | None
-    """Rows of windows that end at or before it are late."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Of n windows."""
-
-    whole: Ints
-    """Columns of ``parts.WHOLE``."""
-    real: Floats
-    """Columns of ``parts.REAL``."""
-    one: Ints
-    """Any row of each."""
-    first: Ints
-    """Row of the first value by time, sequence number and row; -1 where there is none."""
-    last: Ints
-    opened: Ints | None
-    bins: Bins
 
 
 def windows(times: Ints, width_us: int, series: Ints, bound: int) -> tuple[Ints, int]:
@@ -71,11 +25,9 @@ def windows(times: Ints, width_us: int, series: Ints, bound: int) -> tuple[Ints,
     Args:
         series: code of each row's series, in [0, bound).
     """
-    if (library := native.library()) is not None:
-        from levada.core.native import windows as kernels  # which reads the types of this module
-
-        if (found := kernels.windows(library, times, width_us, series, bound)) is not None:
-            return found
+    library = native.library()
+    if library is not None and (found := kernels.windows(library, times, width_us, series, bound)) is not None:
+        return found
     return windows_in_numpy(times, width_us, series, bound)
 
 
@@ -90,8 +42,6 @@ def windows_in_numpy(times: Ints, width_us: int, series: Ints, bound: int) -> tu
 def statistics(rows: Rows, n: int, asked: Asked) -> Statistics:
     """Of at least one row."""
     if (library := native.library()) is not None:
-        from levada.core.native import windows as kernels
-
         return kernels.statistics(library, rows, n, asked)
     return in_numpy(rows, n, asked)
 

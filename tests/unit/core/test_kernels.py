@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from levada.core import bins, native, partstats, rowstats, vectors
 from levada.core.bins import Bins
 from levada.core.parts import REAL, WHOLE
-from levada.core.partstats import FIRST, LAST, OPENED, Merged, Partials
-from levada.core.rowstats import Asked, Rows, Statistics
+from levada.core.statistics import FIRST, LAST, OPENED, Asked, Merged, Partials, Rows, Statistics
 
 compiled = pytest.mark.skipif(native.library() is None, reason=f"no compiled kernels: {native.problem()}")
 VALUE = st.one_of(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from levada.core import narrow, native
+from levada.core.packed import Column
 
 compiled = pytest.mark.skipif(native.library() is None, reason=f"no compiled kernels: {native.problem()}")
 LOW, HIGH = -(2**63), 2**63 - 1
@@ -29,7 +30,7 @@ def column(draw: st.DrawFn, *, wide: bool) -> NDArray[Any]:
 LARGE, SMALL = st.lists(column(wide=True), max_size=5), st.lists(column(wide=False), max_size=4)
 
 
-def plain(columns: list[narrow.Column]) -> list[tuple[str, int, bytes]]:
+def plain(columns: list[Column]) -> list[tuple[str, int, bytes]]:
     return [(kind, low, bytes(body)) for kind, low, body in columns]
 
 
@@ -69,7 +70,7 @@ def test_columns_that_do_not_lie_in_one_piece_are_written_too() -> None:
 
 @pytest.mark.parametrize("back", [narrow.widened, narrow.widened_in_numpy])
 @pytest.mark.parametrize("wrong", [("<u2", 0, bytes(5)), ("<u2", 0, bytes(8)), ("", 0, b"x"), ("|u1", 0, b"")])
-def test_a_column_that_is_cut_is_refused(back: Any, wrong: narrow.Column) -> None:
+def test_a_column_that_is_cut_is_refused(back: Any, wrong: Column) -> None:
     """The kernel would read memory that is not its own."""
     for wide in (0, 2):
         with pytest.raises(ValueError, match="bytes are not 3 numbers"):

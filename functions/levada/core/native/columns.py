@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from levada.core.narrow import SIZES, Column, Widened
 from levada.core.native.addresses import INT32, INT64, address, kernel, ready
+from levada.core.packed import SIZES, Column, Widened
 
 _KINDS = {size: kind for kind, size in SIZES.items()}
 _GIVEN, _PACKED = 3, 3

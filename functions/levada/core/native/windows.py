@@ -13,8 +13,7 @@ from levada.core.bins import Bins
 from levada.core.groups import Ints
 from levada.core.native.addresses import BOOL, FLOAT64, INT32, INT64, address, kernel, places, ready
 from levada.core.parts import REAL, WHOLE
-from levada.core.partstats import Merged, Partials
-from levada.core.rowstats import Asked, Rows, Statistics
+from levada.core.statistics import Asked, Merged, Partials, Rows, Statistics
 from levada.core.vectors import NO_TIME
 
 PICKS = 5
