@@ -21,6 +21,7 @@ COMMAND_MODULES = (
     "produce",
     "generate",
     "anomalies",
+    "judge",
     "late",
     "split",
     "smoke",

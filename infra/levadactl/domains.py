@@ -50,6 +50,15 @@ def found(target: str) -> list[tuple[Domain, Sequence[Item]]]:
     return [(domain, _examples(module, domain)) for domain in domains]
 
 
+def the_one(target: str) -> Domain:
+    """The one domain that a target declares. Raises LevadactlError when there are none or several."""
+    declared = [domain for domain, _ in found(target)]
+    if len(declared) != 1:
+        names = ", ".join(domain.name for domain in declared) or "none"
+        raise LevadactlError(f"--domain {target}: must declare one domain, not {len(declared)} ({names})")
+    return declared[0]
+
+
 def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():

@@ -93,7 +93,7 @@ def _no_edition() -> Patches:
 
 def _no_replacing_segments() -> Patches:
     """Readers of the serving table take all segments of a series."""
-    return [patch.object(segments._Replacing, "left_of", lambda self, item, rows: rows)]
+    return [patch.object(segments._Replacing, "replaces", lambda self, items: np.zeros(len(items), bool))]
 
 
 def _no_open() -> Patches:

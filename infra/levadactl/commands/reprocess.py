@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levadactl import console
-from levadactl.commands.options import AIR
+from levadactl.commands.options import AIR, DeclaredOption, micros
 from levadactl.console import JsonOption
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reprocess(
-    domain: Annotated[
-        str,
-        typer.Option(
-            "--domain", help="Which domain: its name, module:NAME, or a Python file with a declaration to try."
-        ),
-    ] = AIR,
+    domain: DeclaredOption = AIR,
     since: Annotated[
         str | None, typer.Option("--since", help="From the day of UTC of this time on: 2004-03-10, or -7d.")
     ] = None,
@@ -55,13 +50,15 @@ def reprocess(
     Shows what would differ: windows, rows, statistics. With --apply whole days of silver, events, windows and rollups
     are replaced, each at once; run again it finds nothing to do. Exit status 1 when days had to be left alone.
     """
+    from levadactl.domains import the_one
     from levadactl.places import Place
     from levadactl.reprocessing.places import ports_of
+    from levadactl.reprocessing.ports import Days
     from levadactl.reprocessing.run import reprocess as run
 
     if (expect is not None or everything) and not apply:
         raise typer.BadParameter("--expect and --all go with --apply")
-    chosen, days = domain_of(domain), _days(since, until)
+    chosen, days = the_one(domain), Days.touched(micros("since", since), micros("until", until))
     report = run(
         ports_of(Place.current(), chosen),
         days,
@@ -74,31 +71,6 @@ def reprocess(
     console.answer(report.to_json(), as_json=as_json, human=None if as_json else words(report, applied=apply))
     if report.left:
         raise typer.Exit(1)
-
-
-def domain_of(target: str) -> Any:
-    """The one domain that a target declares. Raises LevadactlError when there are none or several."""
-    from levadactl.domains import found
-    from levadactl.errors import LevadactlError
-
-    declared = [domain for domain, _ in found(target)]
-    if len(declared) != 1:
-        names = ", ".join(domain.name for domain in declared) or "none"
-        raise LevadactlError(f"--domain {target}: must declare one domain, not {len(declared)} ({names})")
-    return declared[0]
-
-
-def _days(since: str | None, until: str | None) -> Any:
-    from levada.query.parameters import time_us
-    from levada.wiring import SystemClock
-    from levadactl.reprocessing.ports import Days
-
-    now_us = int(SystemClock().now_s() * 1_000_000)
-
-    def us(name: str, text: str | None) -> int | None:
-        return None if text is None else time_us(name, text, now_us)
-
-    return Days.touched(us("since", since), us("until", until))
 
 
 def words(report: Report, *, applied: bool) -> Any:

@@ -76,3 +76,30 @@ def test_the_newest_window_of_each_series(here: MemoryDeps, capsys: pytest.Captu
 @pytest.mark.usefixtures("here")
 def test_a_refusal_is_said_in_the_words_of_the_api(capsys: pytest.CaptureFixture[str]) -> None:
     assert "since" in answer(capsys, "anomalies --since yesterday", status=1)
+
+
+def test_history_is_judged_anew_by_limits_that_were_set_since(
+    here: MemoryDeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """D22, D35: what would be found now, and nothing is written."""
+    assert answer(capsys, "judge")["windows"] == 30 * 13
+    answer(capsys, "limits set --kind control --metric co --upper 1 --lower 0")
+    before = dict(here.serving.items)
+
+    found = answer(capsys, "judge --metric co --limit 3")
+    shown = human(capsys, "judge --metric co --limit 3")
+
+    n = 30 + 29 + 27 + 23  # of 30 windows: each beyond the limit, 2 of 3, 4 of 5, 8 on one side
+    assert (found["only_anew"], found["only_told"], len(found["differing"])) == (n, 0, 3)
+    assert sum(day["only_anew"] for day in found["days"].values()) == n
+    assert answer(capsys, "judge --metric nox")["only_anew"] == 0
+    assert answer(capsys, "judge --since 2004-03-12")["only_anew"] == 0
+    assert "390 windows; 0 as told, 0 told otherwise, 109 not told, 0 told, and none now" in shown
+    assert "and 106 more" in shown
+    assert here.serving.items == before
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("line", ["judge --since soon", "judge --domain nobody", "judge --domain nothing.py"])
+def test_judge_names_what_is_wrong(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert line.split()[-1] in answer(capsys, line, status=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levada.core import segments
@@ -112,6 +112,7 @@ def test_with_open_windows_the_newest_is_the_one_that_rows_come_to() -> None:
     assert (open_windows.provisional(closed, read), open_windows.provisional(both, read)) == ([False], [True])
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.booleans())
 def test_items_with_open_ones_come_newest_first_as_well(n: int, stuck: bool) -> None:
     memory = MemoryDeps()

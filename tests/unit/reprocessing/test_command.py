@@ -9,7 +9,8 @@ from rich.console import Console
 
 from levada.domains.air_quality import AIR_QUALITY
 from levadactl.cli import main
-from levadactl.commands.reprocess import domain_of, words
+from levadactl.commands.reprocess import words
+from levadactl.domains import the_one
 from levadactl.errors import LevadactlError
 from levadactl.memory import MemoryDeps
 from levadactl.reprocessing.places import waiting
@@ -55,13 +56,13 @@ def test_what_goes_with_apply_only_is_refused_without(option: list[str], capsys:
     assert "--expect and --all go with --apply" in capsys.readouterr().err
 
 
-def test_a_file_must_declare_onedomain_of(tmp_path: Path) -> None:
+def test_a_file_must_declare_one_domain(tmp_path: Path) -> None:
     path = tmp_path / "two.py"
     path.write_text("from levada.domains.air_quality import AIR_QUALITY\nfrom levada.domains.sensor import SENSOR\n")
 
     with pytest.raises(LevadactlError, match=r"must declare one domain, not 2 \(air_quality, sensor\)"):
-        domain_of(str(path))
-    assert domain_of("air_quality") is AIR_QUALITY
+        the_one(str(path))
+    assert the_one("air_quality") is AIR_QUALITY
 
 
 def test_only_dead_letters_whose_rows_are_in_bronze_come_first() -> None:
