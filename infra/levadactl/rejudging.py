@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from levada.aggregate.watching import NO_MEMORY, control_lines
 from levada.core import anomalies, editions, findings
 from levada.core.anomalies import SILENT
+from levada.core.instants import instant
 from levada.core.lake import partitions
 from levada.core.partials import PARTIAL, conform, merge
 from levada.core.periods import DAY_US, us_of
@@ -158,7 +159,7 @@ def _rows(items: Iterable[Mapping[str, Any]], wanted: Range) -> Rows:
     for item in items:
         row = findings.row(item)
         if wanted.takes(row):
-            plain = {name: row.get(name) for name in anomalies.ANOMALY.names} | {"time": sort_time(row["time"])}
+            plain = {name: row.get(name) for name in anomalies.ANOMALY.names} | {"time": instant(row["time"])}
             found[row["tenant"], findings.identity(item)] = plain
     return found
 

@@ -22,7 +22,12 @@ from levadactl.console import JsonOption
 if TYPE_CHECKING:
     from levadactl.rejudging import Verdict
 
-WORDS = {"same": "as told", "changed": "told otherwise", "only_anew": "not told", "only_told": "told, and none now"}
+WORDS = {
+    "same": "as told",
+    "changed": "told otherwise",
+    "only_anew": "not told before",
+    "only_told": "told and no longer found",
+}
 
 
 def register(app: typer.Typer) -> None:

@@ -94,7 +94,7 @@ def test_history_is_judged_anew_by_limits_that_were_set_since(
     assert sum(day["only_anew"] for day in found["days"].values()) == n
     assert answer(capsys, "judge --metric nox")["only_anew"] == 0
     assert answer(capsys, "judge --since 2004-03-12")["only_anew"] == 0
-    assert "390 windows; 0 as told, 0 told otherwise, 109 not told, 0 told, and none now" in shown
+    assert "390 windows; 0 as told, 0 told otherwise, 109 not told before, 0 told and no longer found" in shown
     assert "and 106 more" in shown
     assert here.serving.items == before
 
