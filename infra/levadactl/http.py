@@ -15,6 +15,8 @@ from levada.core.errors import UnavailableError
 from levadactl.errors import LevadactlError, NotRunningError
 
 TIMEOUT_S = 60
+NEXT = "Levada-Next"
+"""Header of a CSV answer: where the next page begins."""
 TOKEN = "LEVADA_TOKEN"  # noqa: S105 - a name
 """Variable with the token that the tools send; the functions know nothing of it."""
 
@@ -24,16 +26,28 @@ def get(base_url: str, path: str, query: Mapping[str, str]) -> dict[str, Any]:
 
     Raises LevadactlError with the API's own words for a 4xx or 5xx, NotRunningError when nothing answers.
     """
-    request = Request(f"{base_url}{path}?{urlencode(query)}", headers=_token())  # noqa: S310 - the endpoint is ours
+    body, _ = _get(base_url, path, query, "application/json")
+    answer: dict[str, Any] = json.loads(body)
+    return answer
+
+
+def get_csv(base_url: str, path: str, query: Mapping[str, str]) -> tuple[str, str | None]:
+    """(the CSV that the API answers, where the next page begins: None after the last one). Raises as ``get`` does."""
+    body, headers = _get(base_url, path, query, "text/csv")
+    return body.decode(), headers.get(NEXT)
+
+
+def _get(base_url: str, path: str, query: Mapping[str, str], accept: str) -> tuple[bytes, Mapping[str, str]]:
+    headers = {**_token(), "Accept": accept}
+    request = Request(f"{base_url}{path}?{urlencode(query)}", headers=headers)  # noqa: S310 - the endpoint is ours
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT_S) as response:
-            answer: dict[str, Any] = json.loads(response.read())
+            return response.read(), response.headers
     except HTTPError as err:
         body = err.read().decode(errors="replace")
         raise LevadactlError(f"{path}: HTTP {err.code}: {_words(body)}{_hint(err.code)}") from err
     except URLError as err:
         raise NotRunningError(f"nothing answers at {base_url}: levada up") from err
-    return answer
 
 
 def post(base_url: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:

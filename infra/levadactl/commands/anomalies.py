@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from levadactl import console
+from levadactl.commands.listing import AllOption, CsvOption, Listing, Wanted, show
 from levadactl.commands.options import (
     AIR,
     DomainOption,
@@ -59,19 +60,24 @@ def anomalies(
     rule: RuleOption = None,
     severity: SeverityOption = None,
     limit: LimitOption = 50,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Windows that stood out of their series as they closed, over the HTTP API."""
     from levadactl.charts import number
 
-    found = _get("anomalies", domain, since, until, series, metric, rule, severity, limit)
     numbers = ("value", "lower", "upper", "z")
-    rows = [
-        [r["time"], r["series"], r["metric"], r["rule"], r["severity"], *(number(r[n]) for n in numbers), r["detail"]]
-        for r in found["anomalies"]
-    ]
-    human = console.table("", ["window", "series", "metric", "rule", "severity", *numbers, "what"], rows)
-    console.answer(found, as_json=as_json, human=None if as_json else human)
+    names = ("time", "series", "metric", "rule", "severity")
+    show(
+        Listing("/v1/anomalies", "anomalies"),
+        Wanted(_query(domain, since, until, series, metric, rule, severity), limit, every, as_csv, as_json),
+        lambda rows: console.table(
+            "",
+            ["window", *names[1:], *numbers, "what"],
+            [[*(r[n] for n in names), *(number(r[n]) for n in numbers), r["detail"]] for r in rows],
+        ),
+    )
 
 
 def alerts(
@@ -83,20 +89,22 @@ def alerts(
     rule: RuleOption = None,
     severity: SeverityOption = None,
     limit: LimitOption = 50,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Anomalies that somebody should have heard of, those of one series and rule drawn together; over the HTTP API."""
-    found = _get("alerts", domain, since, until, series, metric, rule, severity, limit)
-    rows = [
-        [r["opened"], r["last"], r["count"], r["series"], r["metric"], r["rule"], r["severity"], r["detail"]]
-        for r in found["alerts"]
-    ]
-    human = console.table("", ["opened", "last", "anomalies", "series", "metric", "rule", "severity", "what"], rows)
-    console.answer(found, as_json=as_json, human=None if as_json else human)
+    names = ("opened", "last", "count", "series", "metric", "rule", "severity", "detail")
+    show(
+        Listing("/v1/alerts", "alerts"),
+        Wanted(_query(domain, since, until, series, metric, rule, severity), limit, every, as_csv, as_json),
+        lambda rows: console.table(
+            "", [*names[:2], "anomalies", *names[3:7], "what"], [[r[n] for n in names] for r in rows]
+        ),
+    )
 
 
-def _get(
-    what: str,
+def _query(
     domain: str,
     since: str | None,
     until: str | None,
@@ -104,11 +112,6 @@ def _get(
     metric: str | None,
     rule: Rule | None,
     severity: Severity | None,
-    limit: int,
-) -> dict[str, Any]:
-    from levadactl import http
-    from levadactl.places import Place
-
+) -> dict[str, str | None]:
     asked = {"domain": domain, "since": since, "until": until, "series": series, "metric": metric}
-    asked |= {"rule": rule and rule.value, "severity": severity and severity.value, "limit": str(limit)}
-    return http.get(Place.current().api_url, f"/v1/{what}", {k: v for k, v in asked.items() if v is not None})
+    return asked | {"rule": rule and rule.value, "severity": severity and severity.value}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levadactl import console
+from levadactl.commands.listing import AllOption, CsvOption, Listing, Wanted, show
 from levadactl.commands.options import AIR, LimitOption, MetricOption, SeriesOption, SinceOption, UntilOption
 from levadactl.console import JsonOption
 from levadactl.errors import LevadactlError
@@ -185,17 +186,15 @@ def windows(
     width: Annotated[int | None, typer.Option("--width", help="Merge into windows of so many seconds.")] = None,
     with_open: Annotated[bool, typer.Option("--open", help="Also those to which rows may still come.")] = False,
     limit: LimitOption = 20,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Closed windows, and the open ones if wanted, over the HTTP API, as any client gets them."""
-    from levadactl.http import get
-    from levadactl.places import Place
-
     query = {"domain": domain, "since": since, "until": until, "series": series, "metric": metric}
-    query |= {"width": None if width is None else str(width), "limit": str(limit)}
-    query |= {"open": "true"} if with_open else {}
-    found = get(Place.current().api_url, "/v1/windows", {k: v for k, v in query.items() if v is not None})
-    console.answer(found, as_json=as_json, human=None if as_json else _table(found["windows"], with_open))
+    query |= {"width": None if width is None else str(width), "open": "true" if with_open else None}
+    wanted = Wanted(query, limit, every, as_csv, as_json)
+    show(Listing("/v1/windows", "windows"), wanted, lambda rows: _table(rows, with_open))
 
 
 def latest(
@@ -207,16 +206,15 @@ def latest(
     with_open: Annotated[bool, typer.Option("--open", help="Also windows to which rows may still come.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1_000, help="How many series.")] = 100,
     after: Annotated[str | None, typer.Option("--after", help="The next of the page before.")] = None,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """The newest window of each series, over the HTTP API; --since leaves out series that have none since."""
-    from levadactl.http import get
-    from levadactl.places import Place
-
     query = {"domain": domain, "since": since, "until": until, "series": series, "metric": metric, "after": after}
-    query |= {"limit": str(limit), "open": "true" if with_open else None}
-    found = get(Place.current().api_url, "/v1/latest", {k: v for k, v in query.items() if v is not None})
-    console.answer(found, as_json=as_json, human=None if as_json else _table(found["latest"], with_open))
+    query |= {"open": "true" if with_open else None}
+    wanted = Wanted(query, limit, every, as_csv, as_json)
+    show(Listing("/v1/latest", "latest", "after"), wanted, lambda rows: _table(rows, with_open))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], with_open: bool) -> RenderableType:

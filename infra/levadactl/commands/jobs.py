@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from levadactl import console
+from levadactl.commands.listing import AllOption, CsvOption, Listing, Rows, Wanted, show
 from levadactl.commands.options import LimitOption, SinceOption, UntilOption
 from levadactl.console import JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 SHOWN = ("time", "site", "entity_id", "parent_id", "app", "status", "event_type", "duration_s")
 EVENT = ("time", "site", "entity_type", "entity_id", "event_type", "severity", "value")
@@ -29,12 +35,14 @@ def jobs(
     site: Annotated[str | None, typer.Option("--site", help="Only this site.")] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="Only subjobs of this job.")] = None,
     limit: LimitOption = 20,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """The latest state of each job, newest first, over the HTTP API."""
     query = {"from": since, "to": until, "status": status, "app": app, "site": site, "parent": parent}
     name = "subjobs" if sub or parent else "jobs"
-    _show(f"/v1/{name}", name, query, limit, SHOWN, as_json=as_json)
+    show(Listing(f"/v1/{name}", name, "to"), Wanted(query, limit, every, as_csv, as_json), partial(_table, SHOWN))
 
 
 def events(
@@ -44,20 +52,14 @@ def events(
     since: SinceOption = None,
     until: UntilOption = None,
     limit: LimitOption = 20,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """What happened, in order of time, over the HTTP API."""
     query = {"domain": domain, "event_type": kind, "entity_id": entity, "since": since, "until": until}
-    _show("/v1/events", "events", query, limit, EVENT, as_json=as_json)
+    show(Listing("/v1/events", "events"), Wanted(query, limit, every, as_csv, as_json), partial(_table, EVENT))
 
 
-def _show(
-    path: str, name: str, query: dict[str, str | None], limit: int, columns: tuple[str, ...], *, as_json: bool
-) -> None:
-    from levadactl.http import get
-    from levadactl.places import Place
-
-    asked = {k: v for k, v in (query | {"limit": str(limit)}).items() if v is not None}
-    found = get(Place.current().api_url, path, asked)
-    human = console.table("", list(columns), [[row.get(column) for column in columns] for row in found[name]])
-    console.answer(found, as_json=as_json, human=None if as_json else human)
+def _table(columns: Sequence[str], rows: Rows) -> RenderableType:
+    return console.table("", columns, [[row.get(column) for column in columns] for row in rows])

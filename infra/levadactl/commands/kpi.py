@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from levadactl import console
+from levadactl.commands.listing import AllOption, CsvOption, Listing, Wanted, show
 from levadactl.commands.options import (
     AIR,
     DomainOption,
@@ -44,22 +45,21 @@ def kpi(
     series: SeriesOption = None,
     metric: MetricOption = None,
     limit: LimitOption = 20,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Capability of series that have specification limits (levada limits set), over the HTTP API."""
     from levadactl.charts import number
-    from levadactl.http import get
-    from levadactl.places import Place
 
     query = {"domain": domain, "period": period.value, "since": since, "until": until, "series": series}
-    query |= {"metric": metric, "limit": str(limit)}
-    found = get(Place.current().api_url, "/v1/kpi", {k: v for k, v in query.items() if v is not None})
-    human = console.table(
-        "",
-        ["start", "end", "series", "metric", *FIGURES, "within"],
-        [
-            [row["start"], row["end"], row["series"], row["metric"], *(number(row[n]) for n in FIGURES), row["within"]]
-            for row in found["kpi"]
-        ],
+    names = ("start", "end", "series", "metric")
+    show(
+        Listing("/v1/kpi", "kpi"),
+        Wanted(query | {"metric": metric}, limit, every, as_csv, as_json),
+        lambda rows: console.table(
+            "",
+            [*names, *FIGURES, "within"],
+            [[*(row[name] for name in names), *(number(row[name]) for name in FIGURES), row["within"]] for row in rows],
+        ),
     )
-    console.answer(found, as_json=as_json, human=None if as_json else human)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from levadactl import console
+from levadactl.commands.listing import AllOption, CsvOption, Listing, Rows, Wanted, show
 from levadactl.commands.options import AIR, DomainOption, LimitOption, MetricOption, SeriesOption
 from levadactl.console import JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 late = typer.Typer(
     name="late",
@@ -37,21 +41,23 @@ def ls(
     series: SeriesOption = None,
     metric: MetricOption = None,
     limit: LimitOption = 20,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Series with late rows, most of them first: all are merged into their windows; over the HTTP API."""
-    from levadactl import http
-    from levadactl.places import Place
+    query = {"domain": domain, "since": since, "series": series, "metric": metric}
+    show(Listing("/v1/late", "late", "after"), Wanted(query, limit, every, as_csv, as_json), _table)
 
-    asked = {"domain": domain, "since": since, "series": series, "metric": metric, "limit": str(limit)}
-    found = http.get(Place.current().api_url, "/v1/late", {k: v for k, v in asked.items() if v is not None})
+
+def _table(found: Rows) -> RenderableType:
     rows = [
         [
             *(row[name] for name in ("tenant", "series", "metric", "rows", "beyond")),
             str(timedelta(seconds=row["largest_s"])),
             *(row[name] for name in ("last_time", "since", "last")),
         ]
-        for row in found["late"]
+        for row in found
     ]
     names = ["tenant", "series", "metric", "late rows", "beyond", "by up to", "last event", "since", "last came"]
-    console.answer(found, as_json=as_json, human=None if as_json else console.table("", names, rows))
+    return console.table("", names, rows)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from levadactl import console
+from levadactl.commands.listing import AllOption, CsvOption, Listing, Wanted, show
 from levadactl.commands.options import (
     AIR,
     DomainOption,
@@ -55,25 +56,26 @@ def ls(
     series: SeriesOption = None,
     metric: MetricOption = None,
     limit: LimitOption = 20,
+    every: AllOption = False,
+    as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Rollups, over the HTTP API, as any client gets them."""
     from levadactl.charts import number
-    from levadactl.http import get
-    from levadactl.places import Place
 
     query = {"domain": domain, "period": period.value, "since": since, "until": until, "series": series}
-    query |= {"metric": metric, "limit": str(limit)}
-    found = get(Place.current().api_url, "/v1/rollups", {k: v for k, v in query.items() if v is not None})
-    human = console.table(
-        "",
-        ["start", "end", "series", "metric", *FIGURES],
-        [
-            [row["start"], row["end"], row["series"], row["metric"], *(number(row[name]) for name in FIGURES)]
-            for row in found["rollups"]
-        ],
+    show(
+        Listing("/v1/rollups", "rollups"),
+        Wanted(query | {"metric": metric}, limit, every, as_csv, as_json),
+        lambda rows: console.table(
+            "",
+            ["start", "end", "series", "metric", *FIGURES],
+            [
+                [row["start"], row["end"], row["series"], row["metric"], *(number(row[name]) for name in FIGURES)]
+                for row in rows
+            ],
+        ),
     )
-    console.answer(found, as_json=as_json, human=None if as_json else human)
 
 
 def make(

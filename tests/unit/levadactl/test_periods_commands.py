@@ -37,9 +37,16 @@ def here(memory: MemoryDeps, monkeypatch: pytest.MonkeyPatch) -> MemoryDeps:
             raise LevadactlError(answer["body"])
         return json.loads(answer["body"])
 
+    def get_csv(_base: str, path: str, asked: dict[str, str]) -> tuple[str, str | None]:
+        answer = query(rest("GET", path, query={**asked, "format": "csv"}), None)
+        if answer["statusCode"] != 200:
+            raise LevadactlError(answer["body"])
+        return answer["body"], next(iter(answer["multiValueHeaders"].get(http.NEXT, [])), None)
+
     monkeypatch.setattr(Place, "current", classmethod(lambda cls: Here()))
     monkeypatch.setattr(Lake, "of", classmethod(lambda cls, place: Lake(memory.blobs, memory.serving)))
     monkeypatch.setattr(http, "get", get)
+    monkeypatch.setattr(http, "get_csv", get_csv)
     monkeypatch.setattr(
         loading, "order_archive", lambda place, detail: archive({"source": "levada.tools", "detail": detail}, None)
     )
