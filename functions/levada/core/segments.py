@@ -1,30 +1,35 @@
 """Closed partials as items of the serving table: those of one series and day that left together share an item (two or
-more, where it would be too large)."""
+more, where it would be too large).
+
+A segment that keeps within an hour stands under a partition key of its own: a live series has a segment for nearly
+every window, and whoever asks for its last hour need not look at its day.
+"""
 
 from __future__ import annotations
 
 import json
 import zlib
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import accumulate, chain, groupby, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.core.editions import Edition
 from levada.core.item_keys import PARTITION_BYTES, bounded, quoted
-from levada.core.partials import PARTIAL, conform
-from levada.core.records import SERIES, TIME
+from levada.core.partials import PARTIAL
+from levada.core.records import SERIES
 from levada.core.retention import Expiry
-from levada.core.vectors import to_numpy
 
 DAY_US = 86_400_000_000
+HOUR_US = 3_600_000_000
+MIN_US = -30_610_224_000_000_000
+"""The year 1000, the first that is written with four digits and so sorts."""
+MAX_US = 253_402_214_400_000_000
+"""The last day of the year 9999."""
 MAX_DATA_BYTES = 300_000
 """An item of the serving table holds 400 KB at most: segments with more are cut in half."""
 WINDOWS = "windows"
@@ -33,8 +38,13 @@ VALUES = tuple(name for name in PARTIAL.names if name not in SERIES)
 
 
 def window_pk(series: Mapping[str, str]) -> str:
-    """Partition key of a series' windows; parts are quoted, so that no name can pose as another."""
+    """Partition key of a series' segments; parts are quoted, so that no name can pose as another."""
     return bounded("windows#" + "#".join(quoted(series[name]) for name in SERIES), PARTITION_BYTES)
+
+
+def hour_pk(series: Mapping[str, str]) -> str:
+    """Partition key of those whose windows all start in the same hour of UTC."""
+    return bounded("hours#" + "#".join(quoted(series[name]) for name in SERIES), PARTITION_BYTES)
 
 
 def series_pk(tenant: str, domain: str) -> str:
@@ -62,7 +72,7 @@ def items(partials: pa.Table, token: str, generation: int, expiry: Expiry | None
     """
     plain = _in_order(partials)
     for start, end in _runs(plain, [*SERIES, "day"]):
-        for item in _item(plain.slice(start, end - start), token, generation):
+        for item in _items(plain.slice(start, end - start), token, generation):
             if expiry is not None:
                 item["expires_at"] = expiry.at(WINDOWS, plain["domain"][start].as_py(), item["start"])
             yield item
@@ -92,7 +102,7 @@ def items_made_anew(
     for series, some in pieces:
         cuts = [day_us, *(_starts(piece.rows)[0] for piece in some[1:]), day_us + DAY_US]
         for piece, (first_us, end_us) in zip(some, pairwise(cuts), strict=True):
-            item = _item_of(piece, series, first_us, end_us, token, 0)
+            item = _item(piece, window_pk(series), first_us, end_us, token, 0)
             item["replaces"] = json.dumps({"number": edition.number, "gold": dict(edition.gold)}, separators=(",", ":"))
             if expiry is not None:
                 item["expires_at"] = expiry.at(WINDOWS, series["domain"], first_us)
@@ -119,11 +129,14 @@ def _runs(table: pa.Table, names: list[str]) -> Iterator[tuple[int, int]]:
     yield from pairwise(cuts)
 
 
-def _item(rows: pa.Table, token: str, generation: int) -> Iterator[dict[str, Any]]:
+def _items(rows: pa.Table, token: str, generation: int) -> Iterator[dict[str, Any]]:
+    """Of one series and day."""
+    series, all_starts = _series(rows), _starts(rows)
+    pk = hour_pk(series) if all_starts[0] // HOUR_US == all_starts[-1] // HOUR_US else window_pk(series)
     for piece in _pieces(rows):
         starts = _starts(piece.rows)
         end_us = starts[-1] + piece.rows["width_s"][-1].as_py() * 1_000_000
-        yield _item_of(piece, _series(piece.rows), starts[0], end_us, token, generation)
+        yield _item(piece, pk, starts[0], end_us, token, generation)
 
 
 class _Piece(NamedTuple):
@@ -151,11 +164,9 @@ def _starts(rows: pa.Table) -> list[int]:
     return starts
 
 
-def _item_of(
-    piece: _Piece, series: Mapping[str, str], first_us: int, end_us: int, token: str, generation: int
-) -> dict[str, Any]:
+def _item(piece: _Piece, pk: str, first_us: int, end_us: int, token: str, generation: int) -> dict[str, Any]:
     return {
-        "pk": window_pk(series),
+        "pk": pk,
         "sk": f"{sort_time(first_us)}#{token}#{generation:012d}",
         "start": first_us,
         "end": end_us,
@@ -179,32 +190,6 @@ def _packed(rows: pa.Table) -> bytes:
     return zlib.compress(json.dumps(columns, separators=(",", ":")).encode(), 6)
 
 
-def _unpacked(items: Sequence[Mapping[str, Any]], series: Mapping[str, str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The partials of these segments (PARTIAL), and how many each of them holds. All at once: a live series has a
-    segment for nearly every window."""
-    read: list[dict[str, list[Any]]] = [json.loads(zlib.decompress(item["data"])) for item in items]
-    tables = [PARTIAL.empty_table()]
-    for names, alike in groupby(read, key=tuple):  # segments of before there were bins have fewer columns
-        some = list(alike)
-        tables.append(_table({name: [*chain.from_iterable(one[name] for one in some)] for name in names}, series))
-    return pa.concat_tables(tables), np.array([len(one["window_start"]) for one in read], np.int64)
-
-
-def _table(columns: dict[str, list[Any]], series: Mapping[str, str]) -> pa.Table:
-    n = len(columns["window_start"])
-    if "bin_keys" in columns:
-        columns["bin_keys"] = [list(accumulate(steps)) for steps in columns["bin_keys"]]
-        columns["distinct_sketch"] = [None if b is None else b64decode(b) for b in columns["distinct_sketch"]]
-    columns |= {name: [series[name]] * n for name in SERIES}
-    arrays = {}
-    for f in PARTIAL:
-        if f.name not in columns:
-            continue
-        storage = pa.string() if pa.types.is_dictionary(f.type) else pa.int64() if f.type == TIME else f.type
-        arrays[f.name] = pa.array(columns[f.name], storage).cast(f.type)
-    return conform(pa.table(arrays))
-
-
 SERIES_LONGER_US = 7 * DAY_US
 """How much longer than its last window a series is listed: more than a process takes to list it again."""
 
@@ -221,54 +206,3 @@ def series_items(partials: pa.Table, expiry: Expiry | None = None) -> list[dict[
             item["expires_at"] = expiry.at(WINDOWS, row["domain"], listed_us)
         found.append(item)
     return sorted(found, key=lambda item: (item["pk"], item["sk"]))
-
-
-def to_partials(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
-    """The partials in a series' segments, as they were emitted (unmerged); those that an edition among the segments
-    replaces are left out, so all of a day belong together."""
-    return _counting(list(found), series)[0]
-
-
-EMITTED = pa.schema([*PARTIAL, pa.field("shard", pa.string()), pa.field("generation", pa.int64())])
-"""Partials, and who emitted them, as how manieth emission."""
-
-
-def emitted(found: Iterable[Mapping[str, Any]], series: Mapping[str, str]) -> pa.Table:
-    """The same with who emitted them (EMITTED)."""
-    items = list(found)
-    rows, of = _counting(items, series)
-    for name, values in (("shard", [i["shard"] for i in items]), ("generation", [int(i["generation"]) for i in items])):
-        field = EMITTED.field(name)
-        rows = rows.append_column(field, pa.array(values, field.type).take(pa.array(of)))
-    return rows
-
-
-def _counting(items: Sequence[Mapping[str, Any]], series: Mapping[str, str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """Those partials of the segments that no edition among them replaces, and which segment each is of."""
-    rows, lengths = _unpacked(items, series)
-    of = np.repeat(np.arange(len(items)), lengths)
-    replacing = [_Replacing.of(item) for item in items if "replaces" in item]
-    if not replacing:
-        return rows, of
-    keep, starts = np.ones(rows.num_rows, bool), to_numpy(rows["window_start"])
-    for one in replacing:
-        keep &= ~(one.replaces(items)[of] & (starts >= one.start_us) & (starts < one.end_us))
-    return rows.filter(pa.array(keep)), of[keep]
-
-
-@dataclass(frozen=True, slots=True)
-class _Replacing:
-    """What a segment of an edition replaces, in which stretch of time."""
-
-    edition: Edition
-    start_us: int
-    end_us: int
-
-    @classmethod
-    def of(cls, item: Mapping[str, Any]) -> _Replacing:
-        told = json.loads(item["replaces"])
-        return cls(Edition(number=told["number"], gold=told["gold"]), int(item["start"]), int(item["end"]))
-
-    def replaces(self, items: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.bool_]:
-        """Of which segments it replaces what lies in its stretch."""
-        return np.array([self.edition.replaces_gold(i["shard"], int(i["generation"])) for i in items], bool)

@@ -14,10 +14,9 @@ from levada.domains.declaration import Domain
 from levada.ports import Items
 from levada.query import keyed, parameters
 from levada.query.errors import ParameterError
-from levada.query.windows import KEY, MAX_SERIES, WINDOW, Selection, key_of, newest, series_of
+from levada.query.windows import KEY, MAX_SERIES, READERS, WINDOW, Selection, key_of, newest, series_of
 
 PARAMETERS = ("domain", "tenant", *KEY, "since", "until", "open", "after", "limit", "format")
-READERS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,9 @@ class BySeries:
         names = [self._rows[name].take(pa.array(heads)).to_pylist() for name in SERIES]
         ends = [*heads[1:].tolist(), len(order)]
         for key, start, end in zip(zip(*names, strict=True), heads.tolist(), ends, strict=True):
-            pk = segments.window_pk(dict(zip(SERIES, key, strict=True)))
-            self.names[pk], self._at[pk] = key, (start, end)
+            series = dict(zip(SERIES, key, strict=True))
+            self.names[segments.window_pk(series)] = key
+            self._at[segments.window_pk(series)] = self._at[segments.hour_pk(series)] = start, end
 
     def of(self, pk: str) -> pa.Table:
         """Those of one series, by start; none when it has none."""
@@ -122,7 +123,8 @@ class WithOpen:
         if pk.startswith("series#"):
             own = self._series(pk)
         else:
-            own = [item for item in self._own(pk) if ending_after is None or item["end"] > ending_after]
+            own = [item for item in self._own(pk) if item["pk"] == pk]
+            own = [item for item in own if ending_after is None or item["end"] > ending_after]
             stored = (item for item in stored if self._counts(item))
         own.sort(key=_sk, reverse=newest_first)
         found = merge(stored, (item for item in own if first <= item["sk"] <= last), key=_sk, reverse=newest_first)

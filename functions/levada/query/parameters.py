@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from levada.core.instants import EPOCH, instant
+from levada.core.segments import MAX_US, MIN_US
 from levada.domains.declaration import Domain
 from levada.query.errors import ParameterError
-from levada.query.windows import KEY, MAX_US, MIN_US, Page, Place, Selection
+from levada.query.windows import KEY, Page, Place, Selection
 
 MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000

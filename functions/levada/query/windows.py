@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import columns, segments
+from levada.core import columns, held, segments
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES, TIME
 from levada.core.vectors import to_numpy
@@ -21,13 +23,10 @@ WINDOW = PARTIAL.append(pa.field("revisions", pa.int32()))
 """One row per window: the merge of its partials, and how many they were."""
 KEY = ("site", "unit", "series", "metric")
 """What tells the series of one domain and tenant apart, in the order of the answer."""
+READERS = 8
+"""Series that are read side by side."""
 MAX_SERIES = 1_000
 """Series that one page may be put together from: each costs a query of the table."""
-MIN_US = -30_610_224_000_000_000
-"""The year 1000, the first that is written with four digits and so sorts."""
-MAX_US = 253_402_214_400_000_000
-"""The last day of the year 9999."""
-
 Key = tuple[str, str, str, str]
 Place = tuple[str, str, str, str, int]
 """A window among those of the same start: KEY and width_s."""
@@ -136,20 +135,27 @@ def key_of(row: Mapping[str, str]) -> Key:
 def _read(serving: Items, selection: Selection, found: Sequence[Mapping[str, str]], need: int | None) -> pa.Table:
     """The first ``need`` windows of these series, all of them when need is None."""
     tables: list[pa.Table] = []
-    until_us = selection.until_us
-    for one in found:
-        rows = _behind(_one_series(serving, one, replace(selection, until_us=until_us), need), one, selection)
-        if not rows.num_rows:
-            continue
-        tables.append(rows)
-        if need is not None and sum(t.num_rows for t in tables) >= need:  # no later start can be on this page
-            starts = np.concatenate([to_numpy(t["window_start"]) for t in tables])
-            until_us = int(np.partition(starts, need - 1)[need - 1]) + 1
+    asked = selection
+    with ThreadPoolExecutor(READERS) as pool:
+        for some in _in_turn(found):
+            read = pool.map(partial(_one_series, serving, selection=asked, need=need), some)
+            rest = [_behind(rows, one, selection) for one, rows in zip(some, read, strict=True)]
+            tables += [rows for rows in rest if rows.num_rows]
+            if need is not None and sum(t.num_rows for t in tables) >= need:  # no later start can be on this page
+                starts = np.concatenate([to_numpy(t["window_start"]) for t in tables])
+                asked = replace(asked, until_us=int(np.partition(starts, need - 1)[need - 1]) + 1)
     if not tables:
         return columns.empty(WINDOW)
     rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     order = np.argsort(to_numpy(rows["window_start"]), kind="stable")  # series stand in order already
     return rows.take(pa.array(order[:need]))
+
+
+def _in_turn(found: Sequence[Mapping[str, str]]) -> Iterator[Sequence[Mapping[str, str]]]:
+    """The first alone, for it may tell how far the others need to be read; then several side by side."""
+    yield found[:1]
+    for i in range(1, len(found), READERS):
+        yield found[i : i + READERS]
 
 
 def _behind(rows: pa.Table, series: Mapping[str, str], selection: Selection) -> pa.Table:
@@ -186,14 +192,12 @@ def newest(serving: Items, series: Mapping[str, str], *, selection: Selection) -
     it. Where an edition has replaced some of a day, all of it is read.
     """
     since_us, until_us = selection.since_us, selection.until_us
-    pk, (first, last) = segments.window_pk(series), _span(since_us, until_us)
-    begun = next(serving.query(pk, first=first, last=last, newest_first=True, limit=1), None)
+    begun = next(held.segments(serving, series, since_us, until_us, newest_first=True, limit=1), None)
     if begun is None:
         return columns.empty(WINDOW)
     start_us = int(begun["start"])
-    day = segments.sort_time(start_us // segments.DAY_US * segments.DAY_US)
-    found = list(serving.query(pk, first=day, last=last, ending_after=start_us))
-    days: Iterable[pa.Table] = [_within(segments.to_partials(found, series), since_us, until_us)]
+    found = list(held.segments(serving, series, start_us, until_us, ending_after=start_us))
+    days: Iterable[pa.Table] = [_within(held.to_partials(found, series), since_us, until_us)]
     if any("replaces" in item for item in found):
         days = _days(serving, series, since_us, until_us, newest_first=True)
     for rows in days:
@@ -222,22 +226,11 @@ def _days(
     newest_first: bool = False,
 ) -> Iterator[pa.Table]:
     """Partials (PARTIAL) that start in ``[since_us, until_us)``, day by day."""
-    first, last = _span(since_us, until_us)
-    found = serving.query(segments.window_pk(series), first=first, last=last, newest_first=newest_first)
+    found = held.segments(serving, series, since_us, until_us, newest_first=newest_first)
     for _, items in groupby(found, key=lambda item: int(item["start"]) // segments.DAY_US):
-        rows = _within(segments.to_partials(items, series), since_us, until_us)
+        rows = _within(held.to_partials(items, series), since_us, until_us)
         if rows.num_rows:
             yield rows
-
-
-def _span(since_us: int | None, until_us: int | None) -> tuple[str, str]:
-    """Sort keys between which all segments lie that have windows which start in ``[since_us, until_us)``."""
-    first, last = "", "\uffff"
-    if since_us is not None and since_us > MIN_US:  # a segment begins within the day of all its windows
-        first = segments.sort_time(min(since_us, MAX_US) // segments.DAY_US * segments.DAY_US)
-    if until_us is not None and until_us < MAX_US:
-        last = segments.sort_time(max(until_us, MIN_US))
-    return first, last
 
 
 def _within(rows: pa.Table, since_us: int | None, until_us: int | None) -> pa.Table:

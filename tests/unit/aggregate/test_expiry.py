@@ -26,7 +26,8 @@ TERM_S = 90 * DAY_S
 
 
 def expiries(memory: MemoryDeps, kind: str) -> set[int]:
-    return {item["expires_at"] for (pk, _), item in memory.serving.items.items() if pk.startswith(f"{kind}#")}
+    kinds = ("windows#", "hours#") if kind == "windows" else (f"{kind}#",)
+    return {item["expires_at"] for (pk, _), item in memory.serving.items.items() if pk.startswith(kinds)}
 
 
 def filled() -> MemoryDeps:
@@ -122,7 +123,7 @@ def test_a_domain_may_keep_its_windows_for_ever() -> None:
     memory.clock.time_s += 3600
     idle.close_idle(deps, idle_after_s=0)
 
-    found = [item for (pk, _), item in memory.serving.items.items() if pk.startswith("windows#")]
+    found = [item for (pk, _), item in memory.serving.items.items() if pk.startswith(("windows#", "hours#"))]
     assert found
     assert not any("expires_at" in item for item in found)
 

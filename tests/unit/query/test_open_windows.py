@@ -104,7 +104,7 @@ class Between:
         self._memory, self._happens = memory, happens
 
     def query(self, pk: str, **asked: Any) -> Iterator[dict[str, Any]]:
-        if pk.startswith("windows#") and self._happens:
+        if pk.startswith(("windows#", "hours#")) and self._happens:
             happens, self._happens = self._happens, None
             happens()
         return self._memory.serving.query(pk, **asked)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from levada.core.instants import instant
 from levada.core.partials import PARTIAL
+from levada.core.segments import MAX_US, MIN_US
 from levada.domains.air_quality import AIR_QUALITY
 from levada.query import parameters
 from levada.query.errors import ParameterError
 from levada.query.parameters import cursor
-from levada.query.windows import MAX_US, MIN_US, Page, Selection
+from levada.query.windows import Page, Selection
 
 NOW_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 DOMAINS = {"air_quality": AIR_QUALITY}

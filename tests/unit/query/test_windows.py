@@ -208,3 +208,14 @@ def test_a_cursor_between_series_of_one_start_survives_its_way_through_the_url()
     assert page.next_place == ("", "", "c", "", WIDTH_S)
     assert text is not None
     assert text.startswith("1970-01-01T00:00:00Z~")
+
+
+def test_whoever_asks_for_the_last_hour_does_not_read_the_day() -> None:
+    """Windows of a live series leave one by one; nothing of the hours before is looked at."""
+    source, _ = store([[("a", minute * 60, 1.0)] for minute in range(0, 1_440, 5)])
+    serving = CountingStore()
+    serving.items = source.items
+
+    rows = served_windows(serving, "", "", since_us=23 * 3_600_000_000 + 1)
+
+    assert (rows.num_rows, serving.taken) == (11, 12)
