@@ -47,8 +47,9 @@ class BySeries:
         ends = [*heads[1:].tolist(), len(order)]
         for key, start, end in zip(zip(*names, strict=True), heads.tolist(), ends, strict=True):
             series = dict(zip(SERIES, key, strict=True))
-            self.names[segments.window_pk(series)] = key
-            self._at[segments.window_pk(series)] = self._at[segments.hour_pk(series)] = start, end
+            pk = segments.window_pk(series)
+            self.names[pk], self._at[pk] = key, (start, end)
+            self._at[segments.hour_pk(series)] = start, end
 
     def of(self, pk: str) -> pa.Table:
         """Those of one series, by start; none when it has none."""
