@@ -63,4 +63,3 @@ def test_an_emulator_that_does_not_end_is_named_and_none_is_started_beside_it(
         lifecycle._launched(tmp_path, "up", None, verbose=False, say=lambda _: None)
 
     assert launched == []
-    monkeypatch.undo()

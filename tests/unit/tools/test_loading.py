@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ LEDGER = {"done": True, "counts": {"rows_read": 7}}
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds, which pass only where the load sleeps."""
     now = [0.0]
-    monkeypatch.setattr("levadactl.loading.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("levadactl.loading.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    passing = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s))
+    monkeypatch.setattr("levadactl.loading.time", passing)  # there alone: other threads of this process have their own
     return now
 
 
