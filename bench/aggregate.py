@@ -24,8 +24,7 @@ import pyarrow as pa  # noqa: E402  # pyarrow must not see pandas
 from bench.aggregate_peers import Windows, dict_batch, dict_closed, dict_windows, polars_windows, to_polars  # noqa: E402
 from bench.harness import Subject, Target  # noqa: E402
 from levada.aggregate.layers import Layer, open_parts  # noqa: E402
-from levada.aggregate.state import AggregateState  # noqa: E402
-from levada.aggregate.windowed import Windowed  # noqa: E402
+from levada.aggregate.state import AggregateState, Windowed  # noqa: E402
 from levada.core import merging, rowparts  # noqa: E402
 from levada.core.checkpoint import Checkpoint  # noqa: E402
 from levada.core.parts import Parts  # noqa: E402

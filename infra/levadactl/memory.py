@@ -192,7 +192,7 @@ class MemoryServingStore:
             if p == pk
             and first <= sk <= last
             and self._is_read(i)
-            and (ending_after is None or i["end"] > ending_after)
+            and (ending_after is None or i.get("end", ending_after) > ending_after)
         ]
         found.sort(reverse=newest_first)
         yield from (dict(self.items[pk, sk]) for sk in found[:limit])

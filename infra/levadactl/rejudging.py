@@ -120,10 +120,11 @@ def judge(
     Raises LevadactlError when gold goes away meanwhile.
     """
     verdict, memory, tenants = Verdict(), NO_MEMORY, set[str]()
+    known: dict[str, Any] = {}  # limits, read once
     for day, listed in gold:
         windows = _windows(lake, domain, day, listed)
         tenants.update(windows["tenant"].cast(pa.string()).unique().to_pylist())
-        lines, wrong = control_lines(lake.blobs, {}, windows, {domain.name: domain}, now_s)
+        lines, wrong = control_lines(lake.blobs, known, windows, {domain.name: domain}, now_s)
         found, memory = anomalies.detect(windows, memory, {domain.name: domain}, lines)
         told = [item for tenant in sorted(tenants) for item in _told(lake.serving, domain, tenant, day)]
         anew = findings.anomaly_items(found, ANYBODY)

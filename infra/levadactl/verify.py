@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from levada.aggregate.state import STAGE as AGGREGATE
 from levada.aggregate.state import open_of, outbox_of
-from levada.core import editions, held, retention, segments
+from levada.core import editions, retention, segment_reads, segments
 from levada.core.checkpoint import Checkpoint
-from levada.core.held import EMITTED
 from levada.core.lake import partitions
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES
 from levada.core.retention import Keep
+from levada.core.segment_reads import EMITTED
 from levada.domains.declaration import Domain
 from levada.wiring import SystemClock
 from levadactl import oracle, sources
@@ -179,8 +179,8 @@ def served_partials(lake: Lake, domain: Domain, tenant: str) -> pa.Table:
     tables = [EMITTED.empty_table()]
     for item in lake.serving.query(segments.series_pk(tenant, domain.name)):
         series = {name: item[name] for name in SERIES}
-        found = list(held.segments(lake.serving, series))
-        tables.append(held.emitted(found, series).cast(EMITTED))
+        found = list(segment_reads.of_series(lake.serving, series))
+        tables.append(segment_reads.emitted(found, series).cast(EMITTED))
     return pa.concat_tables(tables)
 
 

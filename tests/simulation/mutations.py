@@ -13,7 +13,7 @@ from levada.aggregate.layers import Layer, Leaving
 from levada.aggregate.state import AggregateState
 from levada.aggregate.watching import Watched
 from levada.clean import normalise
-from levada.core import editions, held, lineage
+from levada.core import editions, lineage, segment_reads
 from levada.core.positions import START, PackFences, Position, RowFences
 from levadactl.memory import MemoryBlobStore
 from levadactl.reprocessing import applying, cut
@@ -93,7 +93,7 @@ def _no_edition() -> Patches:
 
 def _no_replacing_segments() -> Patches:
     """Readers of the serving table take all segments of a series."""
-    return [patch.object(held._Replacing, "replaces", lambda self, items: np.zeros(len(items), bool))]
+    return [patch.object(segment_reads._Replacing, "replaces", lambda self, items: np.zeros(len(items), bool))]
 
 
 def _no_open() -> Patches:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from levada.core import held, lineage, packs, parquet, segments
+from levada.core import lineage, packs, parquet, segment_reads, segments
 from levada.core.checkpoint import Checkpoint
 from levada.core.packs import NDJSON_GZIP, Header
 from levada.core.partials import merge
@@ -227,7 +227,7 @@ def _served(world: World) -> list[dict[str, Any]]:
     tables = []
     for item in world.serving.query(segments.series_pk("default", "sim")):
         series = {name: item[name] for name in SERIES}
-        tables.append(held.to_partials(held.segments(world.serving, series), series))
+        tables.append(segment_reads.to_partials(segment_reads.of_series(world.serving, series), series))
     rows: list[dict[str, Any]] = merge(tables).to_pylist()
     return rows
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from levada.aggregate import latest
-from levada.core import distinct, held, packs, segments
+from levada.core import distinct, packs, segment_reads, segments
 from levada.core.packs import NDJSON_GZIP, Header
 from levada.core.partials import merge
 from levada.core.records import SERIES
@@ -107,7 +107,7 @@ def check(world: World, events: list[Event]) -> None:
     served = []
     for item in world.serving.query(segments.series_pk("default", "orders")):
         series = {name: item[name] for name in SERIES}
-        served.append(held.to_partials(held.segments(world.serving, series), series))
+        served.append(segment_reads.to_partials(segment_reads.of_series(world.serving, series), series))
     for where, tables in (("gold", gold), ("serving", served)):
         _same(merge(tables).to_pylist(), expected, where)
     found = {

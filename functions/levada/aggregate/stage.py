@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from levada.aggregate.emit import Emitted, emit
-from levada.aggregate.state import STAGE, AggregateState
+from levada.aggregate.state import STAGE, AggregateState, Windowed
 from levada.aggregate.taking import Taken, take
 from levada.aggregate.watching import Alerting, control_lines
-from levada.aggregate.windowed import Windowed
 from levada.aggregate.windowing import windowed
 from levada.core import keys, lineage, parquet, quarantine
 from levada.core.checkpoint import Checkpoint

@@ -14,7 +14,6 @@ from levada.aggregate.late import LATE
 from levada.aggregate.latest import LATEST
 from levada.aggregate.layers import NO_PARTIALS, Layer, Leaving, Stream
 from levada.aggregate.watching import Watched
-from levada.aggregate.windowed import Windowed
 from levada.core import columns
 from levada.core.checkpoint import Checkpoint
 from levada.core.parts import Parts
@@ -24,6 +23,18 @@ from levada.domains.declaration import Domain
 STAGE = "aggregate"
 NO_LATEST = columns.empty(LATEST)
 NO_LATE = columns.empty(LATE)
+
+
+@dataclass(slots=True)
+class Windowed:
+    """What one batch adds to the state."""
+
+    partials: list[Parts] = field(default_factory=list)
+    latest: list[pa.Table] = field(default_factory=list)
+    late: list[pa.Table] = field(default_factory=list)
+    highest_us: dict[Stream, int] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    """Domain → rows, undated, late."""
 
 
 @dataclass(slots=True)

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.aggregate import derive, late, latest
-from levada.aggregate.state import AggregateState
+from levada.aggregate.state import AggregateState, Windowed
 from levada.aggregate.taking import OPENED, Kind, Taken
-from levada.aggregate.windowed import Windowed
 from levada.core.parts import Parts
 from levada.core.rowparts import of_rows
 from levada.domains.declaration import Domain

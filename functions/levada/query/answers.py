@@ -17,7 +17,7 @@ from levada.query.errors import ParameterError
 MAX_BODY_BYTES = 4_500_000
 """A function may answer 6 MB, in which every quote of the body counts twice."""
 NEXT = "Levada-Next"
-"""Header with the ``since`` of the next page, for answers that have no place for it."""
+"""Header that says where the next page begins, for answers that have no place for it."""
 
 
 class Rows(Protocol):

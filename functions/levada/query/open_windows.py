@@ -7,8 +7,9 @@ so everything that a shard has applied by then is seen exactly once, whatever mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -34,7 +35,7 @@ class BySeries:
     def __init__(self, partials: pa.Table) -> None:
         partials = partials.unify_dictionaries().combine_chunks()
         self.names: dict[str, Key] = {}
-        """Partition key of its windows → names of the series."""
+        """Partition key of its segments, either of the two → names of the series."""
         self._at: dict[str, tuple[int, int]] = {}
         self._rows = partials
         if not partials.num_rows:
@@ -47,9 +48,8 @@ class BySeries:
         ends = [*heads[1:].tolist(), len(order)]
         for key, start, end in zip(zip(*names, strict=True), heads.tolist(), ends, strict=True):
             series = dict(zip(SERIES, key, strict=True))
-            pk = segments.window_pk(series)
-            self.names[pk], self._at[pk] = key, (start, end)
-            self._at[segments.hour_pk(series)] = start, end
+            for pk in (segments.window_pk(series), segments.hour_pk(series)):
+                self.names[pk], self._at[pk] = key, (start, end)
 
     def of(self, pk: str) -> pa.Table:
         """Those of one series, by start; none when it has none."""
@@ -108,6 +108,8 @@ class WithOpen:
         self._serving = serving
         self._read = read
         self._emitted = {shard.token: shard.emitted for shard in read}
+        self._made: dict[Key, list[dict[str, Any]]] = {}
+        """Series → what the checkpoints have of it as items: each of its queries takes some of them."""
 
     def query(
         self,
@@ -120,26 +122,47 @@ class WithOpen:
         limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Windows of a series, or the list of series; as of the port."""
-        stored = self._serving.query(pk, first=first, last=last, newest_first=newest_first, ending_after=ending_after)
+        ask = partial(
+            self._serving.query, pk, first=first, last=last, newest_first=newest_first, ending_after=ending_after
+        )
         if pk.startswith("series#"):
-            own = self._series(pk)
+            own, stored = self._series(pk), ask()
         else:
-            own = [item for item in self._own(pk) if item["pk"] == pk]
-            own = [item for item in own if ending_after is None or item["end"] > ending_after]
-            stored = (item for item in stored if self._counts(item))
+            own = [item for item in self._own(pk) if ending_after is None or item["end"] > ending_after]
+            stored = self._counting(ask, limit)
         own.sort(key=_sk, reverse=newest_first)
         found = merge(stored, (item for item in own if first <= item["sk"] <= last), key=_sk, reverse=newest_first)
         yield from islice(_once(found) if pk.startswith("series#") else found, limit)
+
+    def _counting(self, ask: Callable[..., Iterator[dict[str, Any]]], limit: int | None) -> Iterator[dict[str, Any]]:
+        """What counts of the stored items, the first ``limit`` of it at least; no more is asked for than it takes."""
+        if limit is None:
+            return filter(self._counts, ask())
+        most = limit + 1  # what a shard has emitted last stands in its outbox, too, and counts there
+        while True:
+            found = list(ask(limit=most))
+            some = list(filter(self._counts, found))
+            if len(some) >= limit or len(found) < most:
+                return iter(some)
+            most *= 2
 
     def _counts(self, item: dict[str, Any]) -> bool:
         """Whether it was emitted before the reading; a shard that began after it has nothing but its emissions."""
         emitted = self._emitted.get(item["shard"])
         return emitted is None or int(item["generation"]) <= emitted
 
-    def _own(self, pk: str) -> Iterator[dict[str, Any]]:
-        for shard in self._read:
-            yield from segments.items(shard.outbox.of(pk), shard.token, shard.generation)
-            yield from segments.items(shard.open.of(pk), shard.token, shard.generation + 1)
+    def _own(self, pk: str) -> list[dict[str, Any]]:
+        """What the checkpoints have of a series and stands under this key."""
+        parts = [part for shard in self._read for part in (shard.outbox, shard.open)]
+        key = next((part.names[pk] for part in parts if pk in part.names), None)
+        if key is None:
+            return []
+        if key not in self._made:
+            made = self._made[key] = []
+            for shard in self._read:
+                made += segments.items(shard.outbox.of(pk), shard.token, shard.generation)
+                made += segments.items(shard.open.of(pk), shard.token, shard.generation + 1)
+        return [item for item in self._made[key] if item["pk"] == pk]
 
     def _series(self, pk: str) -> list[dict[str, Any]]:
         keys = {key for shard in self._read for part in (shard.outbox, shard.open) for key in part.names.values()}

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from levada.core import columns, held, segments
+from levada.core import columns, segment_reads, segments
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES, TIME
 from levada.core.vectors import to_numpy
@@ -192,12 +192,12 @@ def newest(serving: Items, series: Mapping[str, str], *, selection: Selection) -
     it. Where an edition has replaced some of a day, all of it is read.
     """
     since_us, until_us = selection.since_us, selection.until_us
-    begun = next(held.segments(serving, series, since_us, until_us, newest_first=True, limit=1), None)
+    begun = next(segment_reads.of_series(serving, series, since_us, until_us, newest_first=True, limit=1), None)
     if begun is None:
         return columns.empty(WINDOW)
     start_us = int(begun["start"])
-    found = list(held.segments(serving, series, start_us, until_us, ending_after=start_us))
-    days: Iterable[pa.Table] = [_within(held.to_partials(found, series), since_us, until_us)]
+    found = list(segment_reads.of_series(serving, series, start_us, until_us, ending_after=start_us))
+    days: Iterable[pa.Table] = [_within(segment_reads.to_partials(found, series), since_us, until_us)]
     if any("replaces" in item for item in found):
         days = _days(serving, series, since_us, until_us, newest_first=True)
     for rows in days:
@@ -226,9 +226,9 @@ def _days(
     newest_first: bool = False,
 ) -> Iterator[pa.Table]:
     """Partials (PARTIAL) that start in ``[since_us, until_us)``, day by day."""
-    found = held.segments(serving, series, since_us, until_us, newest_first=newest_first)
+    found = segment_reads.of_series(serving, series, since_us, until_us, newest_first=newest_first)
     for _, items in groupby(found, key=lambda item: int(item["start"]) // segments.DAY_US):
-        rows = _within(held.to_partials(items, series), since_us, until_us)
+        rows = _within(segment_reads.to_partials(items, series), since_us, until_us)
         if rows.num_rows:
             yield rows
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levadactl import console
-from levadactl.console import JsonOption as JsonOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -18,12 +18,12 @@ from levada.aggregate import derive, latest
 from levada.core import columns, editions, keys, parquet, segments
 from levada.core.editions import Edition
 from levada.core.errors import ConflictError
-from levada.core.held import EMITTED
 from levada.core.keys import UNDATED
 from levada.core.partials import PARTIAL
 from levada.core.periods import us_of
 from levada.core.records import MEASUREMENT, SERIES, event_schema
 from levada.core.retention import Expiry
+from levada.core.segment_reads import EMITTED
 from levadactl.reprocessing.cut import Cut
 from levadactl.reprocessing.ports import Ports, ReprocessError
 from levadactl.reprocessing.spill import Spill

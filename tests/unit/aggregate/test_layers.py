@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from levada.aggregate import layers
 from levada.aggregate.layers import MOST, Layer, Stream
-from levada.aggregate.state import AggregateState
-from levada.aggregate.windowed import Windowed
+from levada.aggregate.state import AggregateState, Windowed
 from levada.core.checkpoint import Checkpoint
 from levada.core.partials import merge
 from levada.core.parts import PARTIAL, Parts

@@ -14,7 +14,7 @@ from levada.archive.covering import Covering
 from levada.archive.rollups import RESERVE_S, make, make_due
 from levada.core import editions, keys, lake, parquet
 from levada.core.editions import Edition
-from levada.core.held import EMITTED
+from levada.core.segment_reads import EMITTED
 from levadactl.memory import MemoryBlobStore
 from tests.unit.archive import gold as golden
 from tests.unit.archive import silver

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from levada.core import held, segments
+from levada.core import segment_reads, segments
 from levada.core.editions import Edition
 from levada.core.partials import PARTIAL, merge
 from levada.core.records import SERIES
@@ -32,7 +32,7 @@ def test_segments_hold_what_was_emitted(rows: list[Row]) -> None:
     for name in {r["series"] for r in emitted.to_pylist()}:
         series = dict.fromkeys(SERIES, "") | {"series": name}
         mine = [i for i in items if i["pk"] in pks(series)]
-        back.append(held.to_partials(mine, series))
+        back.append(segment_reads.to_partials(mine, series))
 
     assert merge(back).cast(PARTIAL).to_pylist() == merge(emitted).to_pylist()
     backwards = emitted.take(pa.array(range(emitted.num_rows - 1, -1, -1), pa.int64()))
@@ -94,7 +94,7 @@ def test_a_days_edition_stands_for_all_that_it_replaces_and_nothing_else(
     for name in names:
         series = series_named(name)
         mine = [i for i in (*before, *anew, *behind, *first_edition) if i["pk"] in pks(series)]
-        back.append(held.to_partials(sorted(mine, key=lambda i: str(i["sk"])), series))
+        back.append(segment_reads.to_partials(sorted(mine, key=lambda i: str(i["sk"])), series))
 
     expected = merge([within[1], within[2]])
     assert merge(back).cast(PARTIAL).to_pylist() == expected.to_pylist()
@@ -105,7 +105,7 @@ def test_an_edition_does_not_reach_beyond_its_day() -> None:
     before = list(segments.items(partials(rows), SHARD, 7))
     anew = list(segments.items_made_anew(partials([]), [series_named("a")], Edition(2, gold={SHARD: 7}), ANEW, DAY_US))
 
-    left = held.to_partials([*before, *anew], series_named("a"))
+    left = segment_reads.to_partials([*before, *anew], series_named("a"))
 
     assert left["window_start"].cast(pa.int64()).to_pylist() == [86_340_000_000, 2 * DAY_US]
 
@@ -123,7 +123,7 @@ def test_an_edition_that_is_too_large_for_an_item_is_cut_and_still_stands_for_it
     assert len(anew) > 3
     assert (anew[0]["start"], anew[-1]["end"]) == (0, DAY_US)
     assert all(one["end"] == other["start"] for one, other in pairwise(anew))
-    assert held.to_partials([*before, *anew], series_named("a")).num_rows == 700
+    assert segment_reads.to_partials([*before, *anew], series_named("a")).num_rows == 700
 
 
 def test_segments_of_before_there_were_bins_are_read_beside_those_of_now() -> None:
@@ -133,9 +133,9 @@ def test_segments_of_before_there_were_bins_are_read_beside_those_of_now() -> No
     absent = ("bin_keys", "bin_counts", "bin_error", "distinct_sketch", "mean_low")
     old["data"] = zlib.compress(json.dumps({k: v for k, v in told.items() if k not in absent}).encode())
 
-    found = held.emitted([new, old, last], series_named("a"))
+    found = segment_reads.emitted([new, old, last], series_named("a"))
 
-    assert found.schema.equals(held.EMITTED)
+    assert found.schema.equals(segment_reads.EMITTED)
     assert found["sum"].to_pylist() == [60.0, 0.0, 120.0]
     assert found["generation"].to_pylist() == [1, 0, 2]
     assert [len(keys) for keys in found["bin_keys"].to_pylist()] == [1, 0, 1]
@@ -174,11 +174,11 @@ def test_held_segments_are_all_that_may_be_wanted_once_and_in_order(
         starts.update((us, generation) for us in emitted["window_start"].cast(pa.int64()).to_pylist())
     bounds = [None if s is None else s * 1_000_000 for s in (since, until)]
 
-    found = list(held.segments(serving, series, *bounds, newest_first=newest_first))
+    found = list(segment_reads.of_series(serving, series, *bounds, newest_first=newest_first))
 
     keys = [item["sk"] for item in found]
     assert keys == sorted(set(keys), reverse=newest_first)
-    rows = held.emitted(found, series)
+    rows = segment_reads.emitted(found, series)
     got = list(zip(rows["window_start"].cast(pa.int64()).to_pylist(), rows["generation"].to_pylist(), strict=True))
     assert len(got) == len(set(got))
     low, high = (us if us is not None else sign * 10**18 for us, sign in zip(bounds, (-1, 1), strict=True))

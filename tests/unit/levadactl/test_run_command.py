@@ -46,10 +46,22 @@ def test_duties_are_done_in_the_order_given_and_once_more_change_nothing(
     assert here.blobs.objects == before
 
 
-def test_one_partition_is_compacted(here: MemoryDeps, capsys: pytest.CaptureFixture[str]) -> None:
-    done = answer(capsys, "run compact --domain air_quality --date 2004-03-10")
+@pytest.mark.usefixtures("here")
+def test_one_partition_is_compacted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[dict[str, Any]] = []
 
-    assert list(done) == ["compact"]
+    def order(_place: object, detail: dict[str, Any]) -> dict[str, Any]:
+        asked.append(detail)
+        return {}
+
+    monkeypatch.setattr(loading, "order_archive", order)
+
+    answer(capsys, "run compact idle --domain air_quality --date 2004-03-10 --idle-after 5")
+
+    assert asked == [
+        {"idle_after_s": 5, "compact": {"domain": "air_quality", "date": "2004-03-10"}},
+        {"idle_after_s": 5},
+    ]
 
 
 @pytest.mark.usefixtures("here")

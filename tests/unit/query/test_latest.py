@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levada.core import segments
+from levada.core import segment_reads, segments
 from levada.core.editions import Edition
+from levada.core.partials import PARTIAL
 from levada.ports import Items
 from levada.query import keyed, latest, open_windows, windows
 from levada.query.windows import Selection, served_windows
@@ -21,6 +24,7 @@ from tests.unit.query.test_open_windows import ALL, apply
 from tests.unit.query.test_windows import DAY_S, EMISSIONS, TIMES, everything, rounded, store
 
 HOUR_US = 3_600_000_000
+NOTHING = open_windows.BySeries(PARTIAL.empty_table())
 
 
 def pages(serving: Items, selection: Selection, limit: int) -> Iterator[latest.Page]:
@@ -128,3 +132,29 @@ def test_items_with_open_ones_come_newest_first_as_well(n: int, stuck: bool) -> 
     assert list(both.query(pk, newest_first=True)) == everything[::-1]
     assert list(both.query(pk, newest_first=True, limit=2)) == everything[::-1][:2]
     assert list(both.query(pk, newest_first=True, **some)) == list(both.query(pk, **some))[::-1]
+
+
+@pytest.mark.parametrize(("more", "asked"), [(0, [2]), (1, [2, 4]), (3, [2, 4, 8])])
+def test_with_open_windows_no_more_is_asked_for_than_it_takes(more: int, asked: list[int]) -> None:
+    """Of a live series the table would send its whole history; what left since the reading does not count."""
+    memory, entries = MemoryDeps(), published(["1,5"] * 12)
+    for n in range(8):
+        apply(memory, entries[n : n + 1], first=n + 1)
+    (shard,) = read = open_windows.shards(memory.blobs, {})
+    (series,) = windows.series_of(memory.serving, ALL)
+    emitted = [item for item in segment_reads.of_series(memory.serving, series) if item["generation"] <= shard.emitted]
+    for n in range(8, 8 + more):
+        apply(memory, entries[n : n + 1], first=n + 1)
+    limits: list[int] = []
+
+    class Counting:
+        def query(self, pk: str, **how: Any) -> Iterator[dict[str, Any]]:
+            limits.append(how["limit"])
+            return memory.serving.query(pk, **how)
+
+    both = open_windows.WithOpen(Counting(), [replace(shard, outbox=NOTHING, open=NOTHING) for shard in read])
+    found = list(both.query(segments.hour_pk(series), newest_first=True, limit=1))
+
+    assert found == emitted[-1:]
+    assert len(emitted) > 4
+    assert limits == asked

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from levada.core import segments
@@ -84,6 +84,7 @@ def pages(serving: MemoryServingStore, selection: Selection, limit: int) -> Iter
 
 
 @given(EMISSIONS)
+@example([[("a", 0, None)], [("a", 0, None), ("b", 0, 0.0), ("b", 0, 0.0), ("b", 0, 1.0)]])
 def test_what_is_served_is_the_merge_of_all_partials_with_their_number(
     emissions: list[list[tuple[str, int, float | None]]],
 ) -> None:
@@ -92,13 +93,15 @@ def test_what_is_served_is_the_merge_of_all_partials_with_their_number(
     rows = served_windows(serving, "", "")
 
     assert rows.schema == windows.WINDOW
-    assert rows.drop_columns("revisions").to_pylist() == by_time(merge(partials).to_pylist())
+    expected = [rounded(row) for row in by_time(merge(partials).to_pylist())]
+    assert rows.drop_columns("revisions").to_pylist() == expected
     assert sum(rows["revisions"].to_pylist()) == partials.num_rows
 
 
 def rounded(row: dict[str, Any]) -> dict[str, Any]:
-    """Merging in another order may move the last bits of what is not an exact sum of small integers."""
-    inexact = {k for k in ("mean", "m2", "sum") if row[k] is not None}
+    """The last bits of what is not an exact sum of small integers may differ: a series that has one partial is shown as
+    it left, while a merge of many series computes that one's mean again."""
+    inexact = {k for k in ("mean", "mean_low", "m2", "sum") if row[k] is not None}
     return {k: pytest.approx(v, rel=1e-12, abs=1e-12) if k in inexact else v for k, v in row.items()}
 
 

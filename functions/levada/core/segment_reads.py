@@ -23,7 +23,7 @@ from levada.core.vectors import to_numpy
 from levada.ports import Items
 
 
-def segments(
+def of_series(
     serving: Items,
     series: Mapping[str, str],
     since_us: int | None = None,
